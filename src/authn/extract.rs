@@ -1,0 +1,158 @@
+//! Finds the one credential of a request, by the grammar of RFC 9110 §11.4 and RFC 6750 §2.1, to the letter.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::credential::{Credential, Presentation, is_token};
+use crate::error::Reason;
+
+/// No scheme in the field comes near this; authenticators have tighter limits of their own. Bytes of one header value.
+pub(crate) const MAX_CREDENTIAL_LEN: usize = 64 * 1024;
+
+/// The credential, `None` if nothing was presented, or the reason why it cannot be read.
+pub(crate) fn extract<'a>(
+    headers: &'a HeaderMap,
+    presentations: &'a [Presentation],
+) -> Result<Option<Credential<'a>>, Reason> {
+    let authorization = single(headers, &AUTHORIZATION)?;
+    let mut found = match authorization {
+        Some(value) => Some(from_authorization(value, presentations)?),
+        None => None,
+    };
+    for presentation in presentations {
+        let Presentation::Header(name) = presentation else { continue };
+        if let Some(value) = single(headers, name)? {
+            if found.is_some() {
+                return Err(Reason::SeveralCredentials);
+            }
+            found = Some(Credential::new(presentation, key_text(value)?));
+        }
+    }
+    Ok(found)
+}
+
+/// `HeaderMap::get` would hide a second line.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Reason> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    if lines.next().is_some() { Err(Reason::SeveralCredentials) } else { Ok(first) }
+}
+
+fn from_authorization<'a>(
+    value: &'a HeaderValue,
+    presentations: &'a [Presentation],
+) -> Result<Credential<'a>, Reason> {
+    let text = visible(value)?;
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if !is_token(scheme) {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    let known = presentations.iter().find(
+        |presentation| matches!(presentation, Presentation::Scheme(name) if name.eq_ignore_ascii_case(scheme)),
+    );
+    let Some(presentation) = known else { return Err(Reason::SchemeUnsupported) };
+    // RFC 6750 §2.1: 1*SP between the scheme and the token.
+    let token = rest.trim_start_matches(' ');
+    if is_token68(token) {
+        return Ok(Credential::new(presentation, token));
+    }
+    // A list of two credentials in one line is not a credential (RFC 9110 §5.3); it is said apart, since it is a trick.
+    Err(if token.contains(',') { Reason::SeveralCredentials } else { Reason::AuthorizationMalformed })
+}
+
+/// A key in a header of its own: visible ASCII, no spaces.
+fn key_text(value: &HeaderValue) -> Result<&str, Reason> {
+    let text = visible(value)?;
+    if text.is_empty() || text.contains(' ') { Err(Reason::AuthorizationMalformed) } else { Ok(text) }
+}
+
+/// Visible ASCII and spaces only: no tab, nothing beyond ASCII.
+fn visible(value: &HeaderValue) -> Result<&str, Reason> {
+    if value.len() > MAX_CREDENTIAL_LEN {
+        return Err(Reason::CredentialTooLong);
+    }
+    if value.as_bytes().contains(&b'\t') {
+        return Err(Reason::AuthorizationMalformed);
+    }
+    value.to_str().map_err(|_| Reason::AuthorizationMalformed)
+}
+
+/// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
+fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+    fn read(lines: &[(&'static str, &[u8])]) -> Result<Option<String>, Reason> {
+        let presentations = [Presentation::BEARER, Presentation::header(KEY)];
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+        }
+        Ok(extract(&headers, &presentations)?.map(|credential| credential.expose().to_owned()))
+    }
+
+    fn authorization(value: &[u8]) -> Result<Option<String>, Reason> {
+        read(&[("authorization", value)])
+    }
+
+    #[test]
+    fn the_grammar_accepts() {
+        for good in ["Bearer abc", "bearer abc", "BEARER abc", "bEaReR   abc"] {
+            assert_eq!(authorization(good.as_bytes()), Ok(Some("abc".into())), "{good}");
+        }
+        assert_eq!(authorization(b"Bearer aZ09-._~+/=="), Ok(Some("aZ09-._~+/==".into())));
+        assert_eq!(read(&[("x-api-key", b"k.1\"2,3")]), Ok(Some("k.1\"2,3".into())));
+        assert_eq!(read(&[]), Ok(None));
+    }
+
+    #[test]
+    fn the_grammar_refuses() {
+        let malformed: [&[u8]; 14] = [
+            b"",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer \"x\"",
+            b"Bearer a b",
+            b"Bearer a ",
+            b"Bearer\tabc",
+            b"Bearer a\tb",
+            b"Bearer =",
+            b"Bearer a=b",
+            b" Bearer abc",
+            b"Bearer \xc3\xa9",
+            b"B@arer abc",
+            b"\xff",
+        ];
+        for value in malformed {
+            assert_eq!(authorization(value), Err(Reason::AuthorizationMalformed), "{value:?}");
+        }
+        for value in
+            [&b"Basic YTpi"[..], b"Basic", b"Negotiate", b"Bearerabc", b"Digest username=\"a\", realm=\"b\""]
+        {
+            assert_eq!(authorization(value), Err(Reason::SchemeUnsupported), "{value:?}");
+        }
+        for value in [&b"Bearer a,b"[..], b"Bearer a, Bearer b"] {
+            assert_eq!(authorization(value), Err(Reason::SeveralCredentials), "{value:?}");
+        }
+        let long = format!("Bearer {}", "a".repeat(MAX_CREDENTIAL_LEN));
+        assert_eq!(authorization(long.as_bytes()), Err(Reason::CredentialTooLong));
+    }
+
+    #[test]
+    fn one_credential_a_request() {
+        let two = [("authorization", &b"Bearer a"[..]), ("authorization", b"Bearer a")];
+        assert_eq!(read(&two), Err(Reason::SeveralCredentials));
+        assert_eq!(read(&two[..1]), Ok(Some("a".into())));
+        assert_eq!(read(&[two[0], ("x-api-key", b"k")]), Err(Reason::SeveralCredentials));
+        assert_eq!(read(&[("x-api-key", b"k"), ("x-api-key", b"k")]), Err(Reason::SeveralCredentials));
+        assert_eq!(read(&[("x-api-key", b"")]), Err(Reason::AuthorizationMalformed));
+        assert_eq!(read(&[("x-api-key", b"a b")]), Err(Reason::AuthorizationMalformed));
+    }
+}

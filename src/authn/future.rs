@@ -1,0 +1,158 @@
+//! The futures of authentication: ready at once wherever possible.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::Verdict;
+use super::layer::Settings;
+use super::service::Admission;
+use crate::credential::Presentation;
+use crate::error::AuthError;
+use crate::reject::Reject;
+
+/// A verdict that is ready, or a boxed future that has to wait for one.
+///
+/// The layer looks before it awaits: a ready verdict is passed on within the same call, without a box.
+#[must_use]
+pub struct AuthFuture(State);
+
+enum State {
+    Ready(Result<Verdict, AuthError>),
+    Boxed(BoxedVerdict),
+}
+
+type BoxedVerdict = Pin<Box<dyn Future<Output = Result<Verdict, AuthError>> + Send>>;
+
+impl AuthFuture {
+    /// Judged already.
+    pub const fn ready(result: Result<Verdict, AuthError>) -> Self {
+        Self(State::Ready(result))
+    }
+
+    /// Must wait. The future owns what it needs: [`Credential::to_secret`](crate::Credential::to_secret) copies the secret.
+    pub fn boxed(future: impl Future<Output = Result<Verdict, AuthError>> + Send + 'static) -> Self {
+        Self(State::Boxed(Box::pin(future)))
+    }
+
+    /// The verdict, wherever it has to come from.
+    ///
+    /// # Errors
+    /// If the credential is refused.
+    pub async fn verdict(self) -> Result<Verdict, AuthError> {
+        match self.0 {
+            State::Ready(result) => result,
+            State::Boxed(future) => future.await,
+        }
+    }
+
+    pub(super) fn into_ready(self) -> Result<Result<Verdict, AuthError>, BoxedVerdict> {
+        match self.0 {
+            State::Ready(result) => Ok(result),
+            State::Boxed(future) => Err(future),
+        }
+    }
+}
+
+impl fmt::Debug for AuthFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "AuthFuture::Ready",
+            State::Boxed(_) => "AuthFuture::Boxed",
+        })
+    }
+}
+
+pin_project! {
+    /// The response future of [`Auth`](super::Auth).
+    pub struct ResponseFuture<S, ReqBody, ResBody, A, R>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        settings: Arc<Settings<A, R>>,
+        presented: Option<Presented>,
+        #[pin]
+        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
+    }
+}
+
+pin_project! {
+    #[project = StageProj]
+    pub(super) enum Stage<S, ReqBody, F, Refusal> {
+        Refused { refusal: Option<Refusal> },
+        Waiting { waiting: Box<Waiting<S, ReqBody>> },
+        Admitted { #[pin] future: F },
+    }
+}
+
+/// A request that waits for its verdict, with the service that was ready for it.
+pub(super) struct Waiting<S, ReqBody> {
+    pub(super) verdict: BoxedVerdict,
+    pub(super) request: Option<Request<ReqBody>>,
+    pub(super) service: S,
+}
+
+/// Which of the layer's presentations the credential used: an index, so that nothing is cloned.
+pub(super) type Presented = usize;
+
+impl<S, ReqBody, ResBody, A, R> ResponseFuture<S, ReqBody, ResBody, A, R>
+where
+    S: Service<Request<ReqBody>>,
+{
+    pub(super) fn new(
+        settings: Arc<Settings<A, R>>,
+        presented: Option<Presented>,
+        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
+    ) -> Self {
+        Self { settings, presented, stage }
+    }
+}
+
+impl<S, ReqBody, ResBody, A, R> Future for ResponseFuture<S, ReqBody, ResBody, A, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    R: Reject<ResBody>,
+{
+    type Output = Result<Response<ResBody>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.stage.as_mut().project() {
+                StageProj::Admitted { future } => {
+                    let response = ready!(future.poll(cx)?);
+                    return Poll::Ready(Ok(this.settings.render_from_beneath(response, *this.presented)));
+                }
+                StageProj::Refused { refusal } => match refusal.take() {
+                    Some(response) => return Poll::Ready(Ok(response)),
+                    None => return Poll::Pending,
+                },
+                StageProj::Waiting { waiting } => {
+                    let verdict = ready!(waiting.verdict.as_mut().poll(cx));
+                    let Some(mut request) = waiting.request.take() else { return Poll::Pending };
+                    match this.settings.admit(verdict, &mut request) {
+                        Admission::Granted => Stage::Admitted { future: waiting.service.call(request) },
+                        Admission::Refused(error) => {
+                            Stage::Refused { refusal: Some(this.settings.refuse(&error, *this.presented)) }
+                        }
+                    }
+                }
+            };
+            this.stage.set(next);
+        }
+    }
+}
+
+/// Names of presentations for a challenge.
+pub(super) fn presented_scheme(presentations: &[Presentation], index: Option<Presented>) -> Option<&str> {
+    match presentations.get(index?)? {
+        Presentation::Scheme(name) => Some(name),
+        Presentation::Header(_) => None,
+    }
+}

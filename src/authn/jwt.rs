@@ -1,0 +1,333 @@
+//! JWT access tokens, judged here with the issuer's keys.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
+use crate::credential::{Credential, Presentation};
+use crate::error::{AuthError, ConfigError, Reason};
+use crate::jose::{self, Buffers, Parts, Rules, Token, Typ, Verified};
+use crate::keys::{Find, Issuer, KeySet, Keys, Need, RemoteKeySet, Ticket};
+use crate::principal::Principal;
+use crate::time::{Clock, SystemClock, UnixTime};
+
+/// Tolerated between the clocks of the issuer and of this server.
+const LEEWAY: Duration = Duration::from_secs(30);
+
+/// More leeway than this hides a broken clock.
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// No access token should live longer: it cannot be called back.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes of a whole token.
+const MAX_TOKEN_LEN: usize = 8 * 1024;
+
+/// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
+///
+/// Checked: the form of the token, strictly; `typ`; `iss`, `aud` and `exp`, all required; `nbf`, `iat`, a maximum lifetime; the
+/// scopes' grammar; the signature, with the algorithm that the issuer's key fixes. A token with `cnf` is bound to a key of its
+/// sender and refused, since nobody proves that key. Tokens of issuers that are not listed cause no I/O.
+///
+/// Not checked: revocation (a signed token is good until it expires), `jti` for repetition, and every other claim.
+///
+/// With the keys known the verdict is ready at once. Clones are the same authenticator.
+///
+/// ```
+/// use portcullis::{AuthLayer, Issuer, JwtAuthenticator};
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// let issuer = Issuer::discover("https://id.example.com");
+/// let auth = AuthLayer::new(JwtAuthenticator::builder(issuer, "https://api.example.com").build()?);
+/// // Found when the server starts, not when it serves:
+/// assert!(JwtAuthenticator::builder(Issuer::discover("http://plain"), "https://api.example.com").build().is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct JwtAuthenticator {
+    judge: Arc<Judge>,
+}
+
+/// Builds a [`JwtAuthenticator`].
+#[derive(Debug)]
+#[must_use]
+pub struct JwtAuthenticatorBuilder {
+    issuers: Vec<Issuer>,
+    rules: Rules,
+    max_token_len: usize,
+    clock: Arc<dyn Clock>,
+}
+
+struct Judge {
+    issuers: Box<[Trusted]>,
+    rules: Rules,
+    max_token_len: usize,
+    clock: Arc<dyn Clock>,
+}
+
+struct Trusted {
+    id: Arc<str>,
+    keys: Keys,
+}
+
+/// What a token needs that is not at hand.
+struct Lack<'j> {
+    keys: &'j RemoteKeySet,
+    need: Need,
+}
+
+enum Judgement<'j> {
+    Done(Result<Verdict, Reason>),
+    Lacks(Lack<'j>),
+}
+
+/// How often a request has waited, and since when.
+#[derive(Clone, Copy, Default)]
+struct Patience {
+    since: Option<Ticket>,
+    waited: bool,
+}
+
+impl JwtAuthenticator {
+    /// Starts with an issuer, and the audience by which that issuer knows this server.
+    pub fn builder(issuer: Issuer, audience: impl Into<String>) -> JwtAuthenticatorBuilder {
+        JwtAuthenticatorBuilder {
+            issuers: vec![issuer],
+            rules: Rules {
+                typ: Typ::AccessToken,
+                audiences: vec![audience.into()],
+                leeway: LEEWAY,
+                max_lifetime: MAX_LIFETIME,
+                all_rfc9068_claims: false,
+            },
+            max_token_len: MAX_TOKEN_LEN,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl Authenticator for JwtAuthenticator {
+    /// Certain of three-part tokens with the algorithm of a public key.
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
+        match Parts::split(credential.expose(), self.judge.max_token_len) {
+            Ok(parts) if parts.is_asymmetric() => Match::Specific,
+            _ => Match::No,
+        }
+    }
+
+    fn authenticate(&self, credential: &Credential<'_>, _context: &RequestContext<'_>) -> AuthFuture {
+        match self.judge.judge(credential.expose(), Patience::default()) {
+            Judgement::Done(result) => AuthFuture::ready(result.map_err(AuthError::from)),
+            Judgement::Lacks(lack) => {
+                let patience = Patience { since: Some(lack.keys.ticket()), waited: false };
+                let (keys, need, token) = (lack.keys.clone(), lack.need, credential.to_secret());
+                let judge = Arc::clone(&self.judge);
+                AuthFuture::boxed(async move { judge.judge_patiently(&token, patience, keys, need).await })
+            }
+        }
+    }
+
+    fn presentations(&self) -> Vec<Presentation> {
+        vec![Presentation::BEARER]
+    }
+}
+
+impl Judge {
+    /// Judges with the keys at hand, or says which are needed. Everything that needs no key comes first.
+    fn judge(&self, token: &str, patience: Patience) -> Judgement<'_> {
+        let mut buffers = Buffers::default();
+        match self.prepare(token, &mut buffers) {
+            Ok((parts, token, issuer, now)) => self.judge_signature(parts, token, issuer, now, patience),
+            Err(reason) => Judgement::Done(Err(reason)),
+        }
+    }
+
+    fn prepare<'t, 'b>(
+        &self,
+        token: &'t str,
+        buffers: &'b mut Buffers,
+    ) -> Result<(Parts<'t>, Token<'b>, &Trusted, UnixTime), Reason> {
+        let parts = Parts::split(token, self.max_token_len)?;
+        let token = Token::parse(parts, buffers, &self.rules)?;
+        let name = token.claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
+        let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
+        let now = UnixTime::from(self.clock.now());
+        token.claims.judge(&self.rules, now)?;
+        Ok((parts, token, issuer, now))
+    }
+
+    fn judge_signature<'j>(
+        &'j self,
+        parts: Parts<'_>,
+        token: Token<'_>,
+        issuer: &'j Trusted,
+        now: UnixTime,
+        patience: Patience,
+    ) -> Judgement<'j> {
+        let remote = match &issuer.keys {
+            Keys::Fixed(keys) => {
+                let verified = verify(parts, token, keys).unwrap_or(Err(Reason::KeyUnknown));
+                return Judgement::Done(verified.and_then(|verified| verdict(&verified, issuer, now)));
+            }
+            Keys::Remote(remote) => remote,
+        };
+        let loaded = match remote.current(patience.waited) {
+            Ok(loaded) => loaded,
+            Err(need) => return Judgement::Lacks(Lack { keys: remote, need }),
+        };
+        let Some(snapshot) = &*loaded else {
+            return Judgement::Lacks(Lack { keys: remote, need: Need::Any });
+        };
+        match verify(parts, token, &snapshot.keys) {
+            Some(verified) => Judgement::Done(verified.and_then(|verified| verdict(&verified, issuer, now))),
+            None if patience.since.is_some_and(|ticket| snapshot.is_newer_than(ticket)) => {
+                Judgement::Done(Err(Reason::KeyUnknown))
+            }
+            None => Judgement::Lacks(Lack { keys: remote, need: Need::Newer }),
+        }
+    }
+
+    /// Waits for keys and judges again, until there is a verdict or none is to be had. Two rounds suffice: one for a fetch that
+    /// was under way when the request arrived, one for a fetch that was sent after.
+    async fn judge_patiently(
+        &self,
+        token: &str,
+        mut patience: Patience,
+        mut keys: RemoteKeySet,
+        mut need: Need,
+    ) -> Result<Verdict, AuthError> {
+        for _ in 0..MAX_ROUNDS {
+            keys.wait(need).await?;
+            patience.waited |= need == Need::Fresh;
+            match self.judge(token, patience) {
+                Judgement::Done(result) => return result.map_err(AuthError::from),
+                Judgement::Lacks(lack) => {
+                    need = lack.need;
+                    keys = lack.keys.clone();
+                }
+            }
+        }
+        Err(AuthError::from(Reason::KeysUnavailable).with_retry_after(Duration::from_secs(1)))
+    }
+}
+
+/// Fresh keys, then a flight that was under way, then one of the request's own; and one to spare.
+const MAX_ROUNDS: u32 = 4;
+
+/// `None` if no key of the set could have signed it.
+fn verify<'b>(parts: Parts<'_>, token: Token<'b>, keys: &KeySet) -> Option<Result<Verified<'b>, Reason>> {
+    let Token { header, algorithm, claims } = token;
+    match keys.find(header.kid(), algorithm) {
+        Find::Candidates(candidates) => Some(jose::verify(parts, claims, candidates)),
+        Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
+        Find::Unknown => None,
+    }
+}
+
+/// The one way from a verified token to a principal.
+fn verdict(verified: &Verified<'_>, issuer: &Trusted, now: UnixTime) -> Result<Verdict, Reason> {
+    let claims = &verified.claims;
+    let exp = claims.exp.ok_or(Reason::ClaimMissing)?;
+    let mut principal = Principal::builder("jwt")
+        .issuer(Arc::clone(&issuer.id))
+        .scopes(claims.scopes()?)
+        .expires_at(exp.into())
+        .verified_at(now.into())
+        .claims(claims.json);
+    if let Some(subject) = claims.sub.as_deref() {
+        principal = principal.subject(subject);
+    }
+    if let Some(client) = claims.client() {
+        principal = principal.client_id(client);
+    }
+    Ok(Verdict::until(principal.build(), exp.into()))
+}
+
+impl fmt::Debug for JwtAuthenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers: Vec<&str> = self.judge.issuers.iter().map(|issuer| &*issuer.id).collect();
+        f.debug_struct("JwtAuthenticator").field("issuers", &issuers).finish_non_exhaustive()
+    }
+}
+
+impl JwtAuthenticatorBuilder {
+    /// Accepts tokens of another issuer too.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Accepts tokens for another audience too: `aud` must hold one of them.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.rules.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts tokens whose `typ` is `JWT` or missing, besides `at+jwt`: for providers that do not follow RFC 9068, such as
+    /// Keycloak or Entra ID. Any other explicit type is refused as ever.
+    ///
+    /// # Security
+    /// ID tokens have that type too. They are told apart by their audience, and by `at_hash`, `c_hash` and `events` where
+    /// present: use an audience that is no client's id.
+    pub fn accept_typ_jwt(mut self) -> Self {
+        self.rules.typ = Typ::AccessTokenOrJwt;
+        self
+    }
+
+    /// Demands all claims that RFC 9068 §2.2 does: besides `iss`, `aud` and `exp` also `sub`, `client_id`, `iat` and `jti`.
+    pub fn require_rfc9068_claims(mut self) -> Self {
+        self.rules.all_rfc9068_claims = true;
+        self
+    }
+
+    /// Sets the tolerance between clocks, for `exp`, `nbf` and `iat`; 30 seconds by default, 5 minutes at most.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.rules.leeway = leeway;
+        self
+    }
+
+    /// Sets the longest lifetime (`exp` − `iat`, without `iat` from now on); 24 hours by default.
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.rules.max_lifetime = lifetime;
+        self
+    }
+
+    /// Sets the length of the longest token, in bytes; 8 KiB by default.
+    pub fn max_token_len(mut self, bytes: usize) -> Self {
+        self.max_token_len = bytes;
+        self
+    }
+
+    /// Brings a clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The authenticator. Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// If an issuer cannot be used or is listed twice, an audience is empty, or the leeway is longer than 5 minutes.
+    pub fn build(self) -> Result<JwtAuthenticator, ConfigError> {
+        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
+        if self.rules.audiences.iter().any(String::is_empty) {
+            return Err(wrong("audience", "must not be empty"));
+        }
+        if self.rules.leeway > MAX_LEEWAY {
+            return Err(wrong("leeway", "must not be longer than 5 minutes"));
+        }
+        let mut issuers: Vec<Trusted> = Vec::with_capacity(self.issuers.len());
+        for issuer in &self.issuers {
+            let keys = issuer.keys().map_err(Clone::clone)?.clone();
+            if issuers.iter().any(|other| *other.id == *issuer.id()) {
+                return Err(wrong("issuer", "is listed twice"));
+            }
+            issuers.push(Trusted { id: Arc::clone(issuer.shared_id()), keys });
+        }
+        let Self { rules, max_token_len, clock, .. } = self;
+        Ok(JwtAuthenticator {
+            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, clock }),
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The layer that authenticates.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tower_layer::Layer;
+
+use super::future::{Presented, presented_scheme};
+use super::service::{Admission, Auth};
+use super::{Anonymous, Authenticator, Verdict};
+use crate::challenge::Challenge;
+use crate::credential::Presentation;
+use crate::error::AuthError;
+use crate::principal::Principal;
+use crate::reject::{EmptyBody, Offer, Reject, refuse, render_again};
+use crate::scope::{ScopeRule, SharedRule};
+
+/// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
+/// 6750 §3).
+pub(crate) const DEFAULT_REALM: &str = "api";
+
+/// Authenticates every request that passes: inserts the [`Principal`], or refuses.
+///
+/// Works over any request body and any inner service whose response body has a default (an empty body) or for which
+/// [`on_reject`](Self::on_reject) makes one. The service's error stays the inner one's: a refusal is a response.
+///
+/// All state lives in the authenticator and is made when that is built: clones of the layer share it, and so do the many
+/// services that a router makes of one layer.
+pub struct AuthLayer<A, R = EmptyBody> {
+    settings: Arc<Settings<A, R>>,
+}
+
+pub(crate) struct Settings<A, R> {
+    pub(super) authenticator: Arc<A>,
+    pub(super) presentations: Arc<[Presentation]>,
+    challenges: Arc<[Challenge]>,
+    rule: SharedRule,
+    pub(super) optional: bool,
+    reject: R,
+}
+
+impl<A: Authenticator> AuthLayer<A> {
+    /// A layer that demands a credential which this authenticator accepts.
+    pub fn new(authenticator: A) -> Self {
+        let mut challenges = authenticator.challenges();
+        // Clients that know one scheme look at the first challenge only, and Bearer is the one they know.
+        challenges.sort_by_key(|challenge| !challenge.scheme().eq_ignore_ascii_case("Bearer"));
+        let settings = Settings {
+            presentations: authenticator.presentations().into(),
+            authenticator: Arc::new(authenticator),
+            challenges: challenges.into(),
+            rule: None,
+            optional: false,
+            reject: EmptyBody,
+        };
+        Self { settings: Arc::new(settings) }.realm(DEFAULT_REALM)
+    }
+}
+
+impl<A, R> AuthLayer<A, R> {
+    /// Lets requests without any credential pass as anonymous. A credential that is malformed, unsupported or refused is not
+    /// absent: it is refused as ever.
+    #[must_use]
+    pub fn optional(self) -> Self
+    where
+        R: Clone,
+    {
+        self.change(|settings| settings.optional = true)
+    }
+
+    /// Names the protected space in the challenges; `api` by default.
+    #[must_use]
+    pub fn realm(self, realm: &str) -> Self
+    where
+        R: Clone,
+    {
+        self.change(|settings| {
+            settings.challenges =
+                settings.challenges.iter().map(|challenge| challenge.clone().with("realm", realm)).collect();
+        })
+    }
+
+    /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`] and
+    /// extractors. By default a scope covers only itself.
+    #[must_use]
+    pub fn scope_rule(self, rule: impl ScopeRule) -> Self
+    where
+        R: Clone,
+    {
+        let rule: SharedRule = Some(Arc::new(rule));
+        self.change(|settings| settings.rule = rule)
+    }
+
+    /// Makes the bodies of refusals: of this layer, and of the guards, limits and extractors beneath it.
+    ///
+    /// Takes a closure `Fn(&AuthError) -> Response<B>`, or [`problem_json()`](crate::problem_json). Status, challenges,
+    /// `Retry-After` and `Cache-Control: no-store` are stamped on what it returns.
+    #[must_use]
+    pub fn on_reject<N>(self, reject: N) -> AuthLayer<A, N> {
+        let Settings { authenticator, presentations, challenges, rule, optional, .. } = &*self.settings;
+        AuthLayer {
+            settings: Arc::new(Settings {
+                authenticator: Arc::clone(authenticator),
+                presentations: Arc::clone(presentations),
+                challenges: Arc::clone(challenges),
+                rule: rule.clone(),
+                optional: *optional,
+                reject,
+            }),
+        }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Settings<A, R>)) -> Self
+    where
+        R: Clone,
+    {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<A, R> Settings<A, R> {
+    /// Puts the outcome into the request, or says why it may not go on.
+    pub(super) fn admit<B>(
+        &self,
+        verdict: Result<Verdict, AuthError>,
+        request: &mut Request<B>,
+    ) -> Admission {
+        match verdict {
+            Ok(verdict) => {
+                // Replaces a principal that somebody else planted.
+                request.extensions_mut().insert(verdict.principal.with_rule(&self.rule));
+                Admission::Granted
+            }
+            Err(error) => Admission::Refused(error),
+        }
+    }
+
+    /// No credential, and none is needed.
+    pub(super) fn admit_anonymous<B>(request: &mut Request<B>) {
+        request.extensions_mut().remove::<Principal>();
+        request.extensions_mut().insert(Anonymous);
+    }
+
+    pub(super) fn refuse<B>(&self, error: &AuthError, presented: Option<Presented>) -> Response<B>
+    where
+        R: Reject<B>,
+    {
+        refuse(error, self.offer(presented), &self.reject)
+    }
+
+    pub(super) fn render_from_beneath<B>(
+        &self,
+        mut response: Response<B>,
+        presented: Option<Presented>,
+    ) -> Response<B>
+    where
+        R: Reject<B>,
+    {
+        match response.extensions_mut().remove::<AuthError>() {
+            Some(error) => render_again(response, &error, self.offer(presented), &self.reject),
+            None => response,
+        }
+    }
+
+    fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
+        Offer { challenges: &self.challenges, presented: presented_scheme(&self.presentations, presented) }
+    }
+}
+
+impl<A, R: Clone> Clone for Settings<A, R> {
+    fn clone(&self) -> Self {
+        Self {
+            authenticator: Arc::clone(&self.authenticator),
+            presentations: Arc::clone(&self.presentations),
+            challenges: Arc::clone(&self.challenges),
+            rule: self.rule.clone(),
+            optional: self.optional,
+            reject: self.reject.clone(),
+        }
+    }
+}
+
+impl<A, R> Clone for AuthLayer<A, R> {
+    fn clone(&self) -> Self {
+        Self { settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<A, R> fmt::Debug for AuthLayer<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer")
+            .field("presentations", &self.settings.presentations)
+            .field("optional", &self.settings.optional)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, A, R> Layer<S> for AuthLayer<A, R> {
+    type Service = Auth<S, A, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Auth::new(inner, Arc::clone(&self.settings))
+    }
+}

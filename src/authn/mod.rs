@@ -1,0 +1,168 @@
+//! From a credential to a [`Principal`].
+//!
+//! [`AuthLayer`] reads the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] or
+//! refuses. Authenticators are joined with [`Authenticator::or`].
+
+mod extract;
+mod future;
+#[cfg(feature = "jwt")]
+pub(crate) mod jwt;
+mod layer;
+mod or;
+mod service;
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use http::{Extensions, HeaderMap, Method, Uri};
+
+pub use future::{AuthFuture, ResponseFuture};
+pub use layer::AuthLayer;
+pub use or::Or;
+pub use service::Auth;
+
+use crate::challenge::Challenge;
+use crate::credential::{Credential, Presentation};
+use crate::peer::peer_addr;
+use crate::principal::Principal;
+
+/// Judges credentials.
+///
+/// The contract: `recognizes` looks at the form alone; `authenticate` says who it is, or why not. There is no second guess:
+/// a credential that one authenticator recognises is judged by that one and no other.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Whether the credential has the form of those that this authenticator judges. Syntax only, never I/O. Asked only where
+    /// several authenticators stand side by side.
+    fn recognizes(&self, credential: &Credential<'_>) -> Match;
+
+    /// Judges the credential: at once, or in a boxed future that holds copies of what it needs.
+    ///
+    /// Refuse with `invalid_token` only what was judged; say [`AuthError::unavailable`](crate::AuthError::unavailable) when
+    /// that was not possible.
+    fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture;
+
+    /// Where credentials of this kind stand. Asked once, when the layer is built.
+    fn presentations(&self) -> Vec<Presentation> {
+        vec![Presentation::BEARER]
+    }
+
+    /// What a 401 offers. Asked once, when the layer is built; the layer adds its realm.
+    fn challenges(&self) -> Vec<Challenge> {
+        vec![Challenge::bearer()]
+    }
+
+    /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.
+    fn or<B: Authenticator>(self, other: B) -> Or<Self, B>
+    where
+        Self: Sized,
+    {
+        Or::new(self, other)
+    }
+}
+
+/// How surely an authenticator recognises a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Match {
+    /// Not one of its kind.
+    No,
+    /// Could be: taken if nobody is more certain.
+    Generic,
+    /// Certainly: a prefix or a form that no other kind has.
+    Specific,
+}
+
+/// What an authenticator found out.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Who it is.
+    pub principal: Principal,
+    /// Whether the same credential may be accepted again without asking.
+    pub reuse: Reuse,
+}
+
+impl Verdict {
+    /// A verdict for this request alone.
+    #[must_use]
+    pub const fn once(principal: Principal) -> Self {
+        Self { principal, reuse: Reuse::Never }
+    }
+
+    /// A verdict that holds for the same credential until a time. Right only where the judgement depends on nothing but the
+    /// credential: not on the method, the path, or a proof that belongs to one request.
+    #[must_use]
+    pub const fn until(principal: Principal, time: SystemTime) -> Self {
+        Self { principal, reuse: Reuse::Until(time) }
+    }
+}
+
+/// Whether a verdict may be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// For this request alone.
+    Never,
+    /// For the same credential until then.
+    Until(SystemTime),
+}
+
+/// The request, as far as judging a credential may need it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> RequestContext<'a> {
+    /// The context of a request: layers make it, and the tests of an authenticator.
+    #[must_use]
+    pub fn new<B>(request: &'a http::Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The URI that the client asked for: axum's `OriginalUri` where there is one (inside `Router::nest` the request itself
+    /// has a shortened path), else the request's.
+    #[must_use]
+    pub fn original_uri(&self) -> &'a Uri {
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::OriginalUri(uri)) = self.extensions.get() {
+            return uri;
+        }
+        self.uri
+    }
+
+    /// The header fields.
+    #[must_use]
+    pub const fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Whether an optional layer let the request pass without a credential.
+    #[cfg(feature = "rate-limit")]
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.extensions.get::<Anonymous>().is_some()
+    }
+
+    /// The address of the connection's other end, where the server told it: see [`PeerAddr`](crate::PeerAddr).
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<IpAddr> {
+        peer_addr(self.extensions)
+    }
+}
+
+/// Marks a request that passed an optional layer without a credential, so that what is beneath can tell "nobody" from "no
+/// layer".
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anonymous;

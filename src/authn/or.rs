@@ -1,0 +1,75 @@
+//! Two authenticators side by side.
+
+use super::{AuthFuture, Authenticator, Match, RequestContext};
+use crate::challenge::Challenge;
+use crate::credential::{Credential, Presentation};
+use crate::error::{AuthError, Reason};
+
+/// Judges a credential by whichever of two authenticators recognises it better; see [`Authenticator::or`].
+///
+/// If both are equally sure, the left one judges. If neither recognises it, it is refused. One that does not read the place
+/// where the credential stood is never asked.
+#[derive(Clone, Debug)]
+pub struct Or<A, B> {
+    left: Side<A>,
+    right: Side<B>,
+}
+
+#[derive(Clone, Debug)]
+struct Side<A> {
+    authenticator: A,
+    presentations: Vec<Presentation>,
+}
+
+impl<A: Authenticator> Side<A> {
+    fn new(authenticator: A) -> Self {
+        let presentations = authenticator.presentations();
+        Self { authenticator, presentations }
+    }
+
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
+        if self.presentations.contains(credential.presentation()) {
+            self.authenticator.recognizes(credential)
+        } else {
+            Match::No
+        }
+    }
+}
+
+impl<A: Authenticator, B: Authenticator> Or<A, B> {
+    pub(super) fn new(left: A, right: B) -> Self {
+        Self { left: Side::new(left), right: Side::new(right) }
+    }
+}
+
+impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
+        self.left.recognizes(credential).max(self.right.recognizes(credential))
+    }
+
+    fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
+        let left = self.left.recognizes(credential);
+        let right = if left == Match::Specific { Match::No } else { self.right.recognizes(credential) };
+        if left == Match::No && right == Match::No {
+            AuthFuture::ready(Err(AuthError::from(Reason::CredentialUnrecognized)))
+        } else if left >= right {
+            self.left.authenticator.authenticate(credential, context)
+        } else {
+            self.right.authenticator.authenticate(credential, context)
+        }
+    }
+
+    fn presentations(&self) -> Vec<Presentation> {
+        union(&self.left.presentations, &self.right.presentations)
+    }
+
+    fn challenges(&self) -> Vec<Challenge> {
+        union(&self.left.authenticator.challenges(), &self.right.authenticator.challenges())
+    }
+}
+
+fn union<T: Clone + PartialEq>(left: &[T], right: &[T]) -> Vec<T> {
+    let mut all = left.to_vec();
+    all.extend(right.iter().filter(|item| !left.contains(item)).cloned());
+    all
+}

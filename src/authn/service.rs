@@ -1,0 +1,131 @@
+//! The service that authenticates.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::extract::extract;
+use super::future::{Presented, ResponseFuture, Stage, Waiting};
+use super::layer::Settings;
+use super::{Authenticator, RequestContext};
+use crate::error::{AuthError, Reason};
+use crate::reject::{EmptyBody, Reject};
+
+/// The service of [`AuthLayer`](super::AuthLayer).
+pub struct Auth<S, A, R = EmptyBody> {
+    inner: S,
+    settings: Arc<Settings<A, R>>,
+}
+
+/// Whether a request may go on.
+pub(super) enum Admission {
+    Granted,
+    Refused(AuthError),
+}
+
+impl<S, A, R> Auth<S, A, R> {
+    pub(super) const fn new(inner: S, settings: Arc<Settings<A, R>>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S, A, R, ReqBody, ResBody> Service<Request<ReqBody>> for Auth<S, A, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    A: Authenticator,
+    R: Reject<ResBody>,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, ReqBody, ResBody, A, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let settings = &self.settings;
+        let (presented, verdict) = match extract(request.headers(), &settings.presentations) {
+            Ok(Some(credential)) => {
+                let place = settings
+                    .presentations
+                    .iter()
+                    .position(|known| std::ptr::eq(known, credential.presentation()));
+                let context = RequestContext::new(&request);
+                (place, settings.authenticator.authenticate(&credential, &context).into_ready())
+            }
+            Ok(None) if settings.optional => {
+                Settings::<A, R>::admit_anonymous(&mut request);
+                return self.pass(None, request);
+            }
+            Ok(None) => return self.refuse(None, &Reason::CredentialMissing.into()),
+            Err(reason) => return self.refuse(None, &reason.into()),
+        };
+        match verdict {
+            Ok(verdict) => match settings.admit(verdict, &mut request) {
+                Admission::Granted => self.pass(presented, request),
+                Admission::Refused(error) => self.refuse(presented, &error),
+            },
+            Err(verdict) => {
+                // The service that said it was ready is the one that will be called; a fresh clone takes its place.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                let waiting = Box::new(Waiting { verdict, request: Some(request), service });
+                self.respond(presented, Stage::Waiting { waiting })
+            }
+        }
+    }
+}
+
+impl<S, A, R> Auth<S, A, R> {
+    fn pass<ReqBody, ResBody>(
+        &mut self,
+        presented: Option<Presented>,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        let future = self.inner.call(request);
+        self.respond(presented, Stage::Admitted { future })
+    }
+
+    fn refuse<ReqBody, ResBody>(
+        &self,
+        presented: Option<Presented>,
+        error: &AuthError,
+    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
+    where
+        S: Service<Request<ReqBody>>,
+        R: Reject<ResBody>,
+    {
+        self.respond(presented, Stage::Refused { refusal: Some(self.settings.refuse(error, presented)) })
+    }
+
+    fn respond<ReqBody, ResBody>(
+        &self,
+        presented: Option<Presented>,
+        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
+    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        ResponseFuture::new(Arc::clone(&self.settings), presented, stage)
+    }
+}
+
+impl<S: Clone, A, R> Clone for Auth<S, A, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<S: fmt::Debug, A, R> fmt::Debug for Auth<S, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! What a request presented, before anybody has believed it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::HeaderName;
+use zeroize::Zeroizing;
+
+/// A place where a credential may stand in a request.
+///
+/// Credentials are read from header fields only; a token in the query or in a form is ignored, so that it never counts (OAuth
+/// 2.1 §5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Presentation {
+    /// `Authorization: SCHEME token68` (RFC 9110 §11.6.2), where the scheme is compared without case.
+    Scheme(Cow<'static, str>),
+    /// A header field of its own, such as `X-API-Key`.
+    Header(HeaderName),
+}
+
+impl Presentation {
+    /// `Authorization: Bearer TOKEN` (RFC 6750 §2.1).
+    pub const BEARER: Self = Self::Scheme(Cow::Borrowed("Bearer"));
+
+    /// Credentials behind an authentication scheme of the `Authorization` field.
+    ///
+    /// # Panics
+    /// If `scheme` is not a token in the sense of RFC 9110 §5.6.2.
+    #[must_use]
+    #[track_caller]
+    pub fn scheme(scheme: &'static str) -> Self {
+        assert!(is_token(scheme), "`{scheme}` is not an authentication scheme");
+        Self::Scheme(Cow::Borrowed(scheme))
+    }
+
+    /// Credentials in a header field of their own.
+    #[must_use]
+    pub const fn header(name: HeaderName) -> Self {
+        Self::Header(name)
+    }
+}
+
+/// The one credential that a request presented: unverified, borrowed from the request, never printed.
+#[derive(Clone, Copy)]
+pub struct Credential<'a> {
+    presentation: &'a Presentation,
+    secret: &'a str,
+}
+
+impl<'a> Credential<'a> {
+    /// A credential as a request would present it, for the tests of an [`Authenticator`](crate::Authenticator).
+    ///
+    /// What a layer extracts is visible ASCII without spaces; nothing here checks that again.
+    #[must_use]
+    pub const fn new(presentation: &'a Presentation, secret: &'a str) -> Self {
+        Self { presentation, secret }
+    }
+
+    /// Where it stood.
+    #[must_use]
+    pub const fn presentation(&self) -> &'a Presentation {
+        self.presentation
+    }
+
+    /// The secret itself.
+    ///
+    /// # Security
+    /// Compare digests of it in constant time, never log it, never put it into an error.
+    #[must_use]
+    pub const fn expose(&self) -> &'a str {
+        self.secret
+    }
+
+    /// A copy that outlives the request and is wiped when dropped, for authenticators that must wait.
+    #[must_use]
+    pub fn to_secret(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.secret.to_owned())
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("presentation", self.presentation).finish_non_exhaustive()
+    }
+}
+
+/// RFC 9110 §5.6.2 `token`.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_where_and_never_what() {
+        let credential = Credential::new(&Presentation::BEARER, "s3cret");
+        let text = format!("{credential:?}");
+        assert!(text.contains("Bearer") && !text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    #[should_panic(expected = "not an authentication scheme")]
+    fn a_scheme_is_a_token() {
+        let _ = Presentation::scheme("not a token");
+    }
+}

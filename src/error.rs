@@ -1,0 +1,317 @@
+//! Why a request was refused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// What kind of refusal it is; decides the status and the `error` code of the challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuthErrorKind {
+    /// 401 without `error`: nothing was presented that this layer reads (RFC 6750 §3.1, third-last paragraph).
+    MissingCredential,
+    /// 400 `invalid_request`: the request is not well-formed as far as credentials go.
+    InvalidRequest,
+    /// 401 `invalid_token`: a credential was judged and refused.
+    InvalidToken,
+    /// 403 `insufficient_scope`: the caller is known and may not do this.
+    InsufficientScope,
+    /// 429: too often.
+    QuotaExceeded,
+    /// 503: we could not judge; no verdict about the credential.
+    Unavailable,
+    /// 500: the application was put together wrongly.
+    Misconfigured,
+}
+
+impl AuthErrorKind {
+    /// The status of the response.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::MissingCredential | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InsufficientScope => StatusCode::FORBIDDEN,
+            Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `error` code of the challenge (RFC 6750 §3.1), where there is one.
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::InsufficientScope => Some("insufficient_scope"),
+            _ => None,
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::Unavailable => Blame::Upstream,
+            Self::Misconfigured => Blame::Us,
+            _ => Blame::Client,
+        }
+    }
+}
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The caller's.
+    Client,
+    /// An authority's, or the way to it.
+    Upstream,
+    /// The application's.
+    Us,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident, $code:literal, $text:literal;)*) => {
+        /// The exact reason of a refusal, from a closed set: fit for log fields and metric labels.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $(#[doc = concat!("`", $code, "`: ", $text, ".")] $(#[$doc])* $name,)*
+            /// A reason of an application's own authenticator.
+            Custom(&'static str),
+        }
+
+        impl Reason {
+            /// The code: short, in snake case, stable.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Custom(code) => code,
+                }
+            }
+
+            /// A sentence for the caller, without anything that the caller sent.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    Self::Custom(_) => "the credential was refused",
+                }
+            }
+
+            const fn kind(self) -> AuthErrorKind {
+                match self {
+                    $(Self::$name => AuthErrorKind::$kind,)*
+                    Self::Custom(_) => AuthErrorKind::InvalidToken,
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    CredentialMissing: MissingCredential, "credential_missing", "no credential was presented";
+    SchemeUnsupported: MissingCredential, "scheme_unsupported", "the authentication scheme is not supported here";
+
+    AuthorizationMalformed: InvalidRequest, "authorization_malformed", "the credentials are not well-formed";
+    CredentialTooLong: InvalidRequest, "credential_too_long", "the credentials are too long";
+    SeveralCredentials: InvalidRequest, "several_credentials", "more than one credential was presented";
+
+    CredentialUnrecognized: InvalidToken, "credential_unrecognized", "the credential is of no kind that is accepted here";
+    TokenTooLong: InvalidToken, "token_too_long", "the token is too long";
+    TokenMalformed: InvalidToken, "token_malformed", "the token is not a signed JWT in compact form";
+    TokenEncrypted: InvalidToken, "token_encrypted", "encrypted tokens are not accepted";
+    HeaderMalformed: InvalidToken, "header_malformed", "the token's header is not well-formed";
+    HeaderTooLong: InvalidToken, "header_too_long", "the token's header is too long";
+    ClaimsMalformed: InvalidToken, "claims_malformed", "the token's claims are not well-formed";
+    MemberDuplicated: InvalidToken, "member_duplicated", "the token repeats a member";
+    NestingTooDeep: InvalidToken, "nesting_too_deep", "the token's JSON is nested too deeply";
+    CriticalHeader: InvalidToken, "critical_header", "the token demands header extensions that are not supported";
+    CompressedToken: InvalidToken, "compressed_token", "compressed tokens are not accepted";
+    NestedToken: InvalidToken, "nested_token", "nested tokens are not accepted";
+    AlgorithmRefused: InvalidToken, "algorithm_refused", "the token's algorithm is not accepted";
+    TypeRefused: InvalidToken, "type_refused", "the token is not an access token";
+    /// The token would pass with `accept_typ_jwt()`.
+    TypeJwtRefused: InvalidToken, "type_jwt_refused", "the token does not say that it is an access token (typ at+jwt)";
+    NotAnAccessToken: InvalidToken, "not_an_access_token", "the token is of another kind than an access token";
+    ClaimMissing: InvalidToken, "claim_missing", "the token lacks a required claim";
+    IssuerRefused: InvalidToken, "issuer_refused", "the token's issuer is not accepted";
+    AudienceRefused: InvalidToken, "audience_refused", "the token is meant for another audience";
+    TokenExpired: InvalidToken, "token_expired", "the token has expired";
+    TokenNotYetValid: InvalidToken, "token_not_yet_valid", "the token is not valid yet";
+    IssuedInFuture: InvalidToken, "issued_in_future", "the token was issued in the future";
+    LifetimeTooLong: InvalidToken, "lifetime_too_long", "the token lives too long";
+    ScopeMalformed: InvalidToken, "scope_malformed", "the token's scopes are not well-formed";
+    SenderConstrained: InvalidToken, "sender_constrained", "the token is bound to a key of its sender, which was not proven";
+    KeyUnknown: InvalidToken, "key_unknown", "no key of the issuer fits the token";
+    KeyMismatch: InvalidToken, "key_mismatch", "the token's algorithm does not fit the issuer's key";
+    SignatureMalformed: InvalidToken, "signature_malformed", "the token's signature is not well-formed";
+    SignatureInvalid: InvalidToken, "signature_invalid", "the token's signature is not valid";
+
+    ScopeInsufficient: InsufficientScope, "scope_insufficient", "the credential does not grant what this needs";
+    ClaimInsufficient: InsufficientScope, "claim_insufficient", "the credential lacks a claim that this needs";
+    SubjectMissing: InsufficientScope, "subject_missing", "the credential names no subject";
+    ClaimsMismatch: InsufficientScope, "claims_mismatch", "the credential's claims do not have the expected shape";
+
+    QuotaExceeded: QuotaExceeded, "quota_exceeded", "too many requests";
+
+    KeysUnavailable: Unavailable, "keys_unavailable", "the issuer's keys could not be fetched";
+    KeysThrottled: Unavailable, "keys_throttled", "the issuer's keys may not be fetched again so soon";
+    WaitersExceeded: Unavailable, "waiters_exceeded", "too many requests are waiting for the issuer's keys";
+    AuthorityUnavailable: Unavailable, "authority_unavailable", "the authority that judges credentials cannot be reached";
+
+    LayerMissing: Misconfigured, "layer_missing", "this route is not covered by authentication";
+    RuntimeMissing: Misconfigured, "runtime_missing", "authentication runs outside of its runtime";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// A refusal, on its way to becoming a response.
+///
+/// It stays in the extensions of that response, so that outer layers (logging, metrics, [`on_reject`]) can tell why. Holds
+/// nothing that the caller sent.
+///
+/// [`on_reject`]: crate::AuthLayer::on_reject
+#[derive(Clone, Debug)]
+pub struct AuthError {
+    kind: AuthErrorKind,
+    reason: Reason,
+    scope: Option<Arc<str>>,
+    retry_after: Option<Duration>,
+}
+
+impl AuthError {
+    /// A refusal of an authenticator of your own: the credential was judged and is not valid. `code` names the reason in
+    /// snake case.
+    #[must_use]
+    pub const fn invalid_token(code: &'static str) -> Self {
+        Self::of(AuthErrorKind::InvalidToken, Reason::Custom(code))
+    }
+
+    /// The authority that judges could not be asked: 503, after which the caller may come again.
+    #[must_use]
+    pub const fn unavailable(retry_after: Duration) -> Self {
+        let mut error = Self::of(AuthErrorKind::Unavailable, Reason::AuthorityUnavailable);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// The caller is known, and lacks scopes: `needed` is the space-divided list of all that are needed.
+    #[must_use]
+    pub fn insufficient_scope(needed: impl Into<Arc<str>>) -> Self {
+        let mut error = Self::from(Reason::ScopeInsufficient);
+        error.scope = Some(needed.into());
+        error
+    }
+
+    pub(crate) const fn of(kind: AuthErrorKind, reason: Reason) -> Self {
+        Self { kind, reason, scope: None, retry_after: None }
+    }
+
+    #[cfg(any(feature = "jwt", feature = "rate-limit"))]
+    pub(crate) const fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
+        self
+    }
+
+    /// The kind of refusal.
+    #[must_use]
+    pub const fn kind(&self) -> AuthErrorKind {
+        self.kind
+    }
+
+    /// The exact reason.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The status of the response.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        self.kind.blame()
+    }
+
+    /// The scopes that the route needs, divided by spaces, if that is what was lacking.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// After how long the caller may try again, if that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl From<Reason> for AuthError {
+    fn from(reason: Reason) -> Self {
+        Self::of(reason.kind(), reason)
+    }
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.description())
+    }
+}
+
+impl std::error::Error for AuthError {}
+
+/// The layers cannot be built this way. Found when the application starts, never while it serves.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A URL cannot be used.
+    #[error("`{url}` cannot be used: {problem}")]
+    Url {
+        /// The URL, as it was given.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A setting is outside of what makes sense.
+    #[error("`{setting}`: {problem}")]
+    Setting {
+        /// The name of the setter.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A document of keys cannot be used.
+    #[error("the key set cannot be used: {0}")]
+    Keys(String),
+    /// There is no way to make HTTP requests.
+    #[error("no HTTP client: {0}")]
+    HttpClient(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_status_that_fits_its_blame() {
+        for reason in [Reason::CredentialMissing, Reason::TokenExpired, Reason::QuotaExceeded] {
+            assert_eq!(AuthError::from(reason).blame(), Blame::Client);
+            assert!(AuthError::from(reason).status().is_client_error());
+        }
+        assert_eq!(AuthError::from(Reason::KeysUnavailable).blame(), Blame::Upstream);
+        assert_eq!(AuthError::from(Reason::LayerMissing).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -1,0 +1,37 @@
+//! Base64url to the letter (RFC 7515 §2): no padding, no white space, no other characters, no bits left over.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Decodes into a buffer that is reused; `None` if the text is not exact.
+pub(super) fn decode_into(text: &str, buffer: &mut Vec<u8>) -> Option<()> {
+    buffer.clear();
+    URL_SAFE_NO_PAD.decode_vec(text, buffer).ok()
+}
+
+/// Decodes onto the stack; `None` if the text is not exact or too long.
+pub(super) fn decode_slice<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).ok()?;
+    buffer.get(..len)
+}
+
+/// Decodes into a fresh vector; `None` if the text is not exact.
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_form_is_read() {
+        assert_eq!(decode("AQAB"), Some(vec![1, 0, 1]));
+        assert_eq!(decode("_-8"), Some(vec![0xff, 0xef]));
+        // Padding, the other alphabet, white space, left-over bits, an impossible length.
+        for bad in ["AQ==", "+/8", "AQ AB", "AQAB\n", "AB", "A", "AQA\u{0}", "AQÀB"] {
+            assert_eq!(decode(bad), None, "{bad:?}");
+        }
+        assert_eq!(decode("AA"), Some(vec![0]));
+    }
+}

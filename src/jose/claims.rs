@@ -1,0 +1,393 @@
+//! The claims of an access token (RFC 7519, RFC 9068).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use super::header::is_media_type;
+use super::json::{Fault, Members, Skip, Text, parse_object};
+use crate::error::Reason;
+use crate::scope::{InvalidScope, ScopeSet};
+use crate::time::UnixTime;
+
+/// What a token must say of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typ {
+    /// `at+jwt` (RFC 9068 §4).
+    AccessToken,
+    /// Besides `JWT` or nothing, as older providers send; never another explicit type.
+    AccessTokenOrJwt,
+}
+
+impl Typ {
+    pub(super) fn judge(self, typ: Option<&str>) -> Result<(), Reason> {
+        match typ {
+            Some(typ) if is_media_type(typ, "at+jwt") => Ok(()),
+            Some(typ) if !is_media_type(typ, "jwt") => Err(Reason::TypeRefused),
+            _ if self == Self::AccessTokenOrJwt => Ok(()),
+            _ => Err(Reason::TypeJwtRefused),
+        }
+    }
+}
+
+/// What a verifier demands.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) typ: Typ,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) leeway: Duration,
+    pub(crate) max_lifetime: Duration,
+    /// sub, client_id, iat and jti (RFC 9068 §2.2).
+    pub(crate) all_rfc9068_claims: bool,
+}
+
+/// The claims that count. What is here has the right type; what is missing is decided by [`Claims::judge`].
+#[derive(Default)]
+pub(crate) struct Claims<'b> {
+    pub(crate) json: &'b str,
+    pub(crate) iss: Option<Cow<'b, str>>,
+    pub(crate) sub: Option<Cow<'b, str>>,
+    client_id: Option<Cow<'b, str>>,
+    azp: Option<Cow<'b, str>>,
+    audience: Option<bool>,
+    pub(crate) exp: Option<UnixTime>,
+    nbf: Option<UnixTime>,
+    iat: Option<UnixTime>,
+    has_jti: bool,
+    scope: Option<ScopeClaim<'b>>,
+    scp: Option<ScopeClaim<'b>>,
+    bound: bool,
+    foreign: bool,
+}
+
+impl<'b> Claims<'b> {
+    /// Parses them all; `audiences` are the names by which this server is known.
+    pub(super) fn parse(document: &'b [u8], audiences: &[String]) -> Result<Self, Reason> {
+        let mut reader = Reader { claims: Claims::default(), audiences };
+        match parse_object(document, &mut reader) {
+            Ok(()) => {}
+            Err(Fault::Malformed) => return Err(Reason::ClaimsMalformed),
+            Err(Fault::Duplicate) => return Err(Reason::MemberDuplicated),
+            Err(Fault::TooDeep) => return Err(Reason::NestingTooDeep),
+        }
+        let json = std::str::from_utf8(document).map_err(|_| Reason::ClaimsMalformed)?;
+        Ok(Claims { json, ..reader.claims })
+    }
+
+    /// Judges everything but the issuer and the signature: cheap, and before any key is looked for.
+    pub(crate) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<(), Reason> {
+        let exp = self.exp.ok_or(Reason::ClaimMissing)?;
+        let missing = rules.all_rfc9068_claims
+            && (self.sub.is_none() || self.client_id.is_none() || self.iat.is_none() || !self.has_jti);
+        if missing {
+            return Err(Reason::ClaimMissing);
+        }
+        if self.foreign {
+            return Err(Reason::NotAnAccessToken);
+        }
+        match self.audience {
+            None => return Err(Reason::ClaimMissing),
+            Some(false) => return Err(Reason::AudienceRefused),
+            Some(true) => {}
+        }
+        // RFC 7800: a token with a confirmation is for whoever proves that key. Nobody proves one here yet.
+        if self.bound {
+            return Err(Reason::SenderConstrained);
+        }
+        self.judge_times(exp, rules, now)
+    }
+
+    fn judge_times(&self, exp: UnixTime, rules: &Rules, now: UnixTime) -> Result<(), Reason> {
+        let latest = now.saturating_add(rules.leeway);
+        if now.saturating_sub(rules.leeway) >= exp {
+            return Err(Reason::TokenExpired);
+        }
+        if self.nbf.is_some_and(|nbf| nbf > latest) {
+            return Err(Reason::TokenNotYetValid);
+        }
+        if self.iat.is_some_and(|iat| iat > latest) {
+            return Err(Reason::IssuedInFuture);
+        }
+        // Without `iat` the clock of the issuer is unknown, hence the leeway.
+        let born = self.iat.unwrap_or(latest);
+        if exp > born.saturating_add(rules.max_lifetime) {
+            return Err(Reason::LifetimeTooLong);
+        }
+        Ok(())
+    }
+
+    /// `client_id`, or `azp` of OpenID Connect, which many providers send in its place.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.client_id.as_deref().or(self.azp.as_deref())
+    }
+
+    /// `scope`, or `scp` if there is no `scope`.
+    pub(crate) fn scopes(&self) -> Result<ScopeSet, Reason> {
+        match self.scope.as_ref().or(self.scp.as_ref()) {
+            None => Ok(ScopeSet::default()),
+            Some(claim) => claim.parse().map_err(|InvalidScope| Reason::ScopeMalformed),
+        }
+    }
+}
+
+struct Reader<'r, 'b> {
+    claims: Claims<'b>,
+    audiences: &'r [String],
+}
+
+impl<'de> Members<'de> for Reader<'_, 'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+        let claims = &mut self.claims;
+        match name {
+            "iss" => claims.iss = Some(map.next_value::<Text<'_>>()?.0),
+            "sub" => claims.sub = Some(named(map)?),
+            "client_id" => claims.client_id = Some(named(map)?),
+            "azp" => claims.azp = Some(named(map)?),
+            "aud" => claims.audience = Some(map.next_value_seed(Audience(self.audiences))?),
+            "exp" => claims.exp = Some(map.next_value::<NumericDate>()?.0),
+            "nbf" => claims.nbf = Some(map.next_value::<NumericDate>()?.0),
+            "iat" => claims.iat = Some(map.next_value::<NumericDate>()?.0),
+            "jti" => {
+                map.next_value::<Text<'_>>()?;
+                claims.has_jti = true;
+            }
+            "scope" => claims.scope = Some(map.next_value()?),
+            "scp" => claims.scp = Some(map.next_value()?),
+            "cnf" => {
+                claims.bound = true;
+                map.next_value_seed(skip)?;
+            }
+            // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and of security events (RFC 8417).
+            "at_hash" | "c_hash" | "events" => {
+                claims.foreign = true;
+                map.next_value_seed(skip)?;
+            }
+            _ => map.next_value_seed(skip)?,
+        }
+        Ok(())
+    }
+}
+
+/// A name of a party: a string that is not empty.
+fn named<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Cow<'de, str>, A::Error> {
+    let Text(name) = map.next_value()?;
+    if name.is_empty() { Err(A::Error::custom("empty name")) } else { Ok(name) }
+}
+
+/// Seconds since the epoch, possibly with a fraction (RFC 7519 §2).
+struct NumericDate(UnixTime);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DateVisitor;
+
+        impl Visitor<'_> for DateVisitor {
+            type Value = NumericDate;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of seconds")
+            }
+
+            fn visit_u64<E>(self, seconds: u64) -> Result<NumericDate, E> {
+                Ok(NumericDate(UnixTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))))
+            }
+
+            fn visit_i64<E>(self, seconds: i64) -> Result<NumericDate, E> {
+                Ok(NumericDate(UnixTime::from_secs(seconds)))
+            }
+
+            fn visit_f64<E>(self, seconds: f64) -> Result<NumericDate, E> {
+                Ok(NumericDate(UnixTime::from_secs_f64(seconds)))
+            }
+        }
+
+        // `f64` rather than `any`: it reads numbers alike whatever features other crates turn on in serde_json.
+        deserializer.deserialize_f64(DateVisitor)
+    }
+}
+
+/// Reads `aud`: a string, or a list of strings. True if one of them names this server.
+struct Audience<'r>(&'r [String]);
+
+impl Audience<'_> {
+    fn names_us(&self, audience: &str) -> bool {
+        self.0.iter().any(|ours| ours == audience)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Audience<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Audience<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list of strings")
+    }
+
+    fn visit_str<E>(self, audience: &str) -> Result<bool, E> {
+        Ok(self.names_us(audience))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        while let Some(Text(audience)) = seq.next_element()? {
+            found |= self.names_us(&audience);
+        }
+        Ok(found)
+    }
+}
+
+/// Scopes as one string (RFC 8693 §4.2) or as the list that some providers send.
+enum ScopeClaim<'b> {
+    Joined(Cow<'b, str>),
+    Listed(Vec<Cow<'b, str>>),
+}
+
+impl ScopeClaim<'_> {
+    fn parse(&self) -> Result<ScopeSet, InvalidScope> {
+        match self {
+            Self::Joined(text) => ScopeSet::parse(text),
+            Self::Listed(members) => ScopeSet::from_members(members.iter().map(Cow::as_ref)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ScopeClaim<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScopeVisitor;
+
+        impl<'de> Visitor<'de> for ScopeVisitor {
+            type Value = ScopeClaim<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<ScopeClaim<'de>, E> {
+                Ok(ScopeClaim::Joined(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ScopeClaim<'de>, E> {
+                Ok(ScopeClaim::Joined(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ScopeClaim<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(Text(member)) = seq.next_element()? {
+                    members.push(member);
+                }
+                Ok(ScopeClaim::Listed(members))
+            }
+        }
+
+        deserializer.deserialize_any(ScopeVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_000_000);
+
+    fn rules() -> Rules {
+        Rules {
+            typ: Typ::AccessToken,
+            audiences: vec!["api".into()],
+            leeway: Duration::from_secs(30),
+            max_lifetime: Duration::from_secs(86_400),
+            all_rfc9068_claims: false,
+        }
+    }
+
+    fn judge(json: &str) -> Result<(), Reason> {
+        let rules = rules();
+        Claims::parse(json.as_bytes(), &rules.audiences)?.judge(&rules, NOW)
+    }
+
+    #[test]
+    fn times_of_every_kind() {
+        let with = |extra: &str| judge(&format!(r#"{{"aud":"api",{extra}}}"#));
+        for good in [
+            r#""exp":1000001"#,
+            r#""exp":999970.5"#,
+            r#""exp":1.0001e6"#,
+            r#""exp":1086430"#,
+            r#""exp":1000100,"nbf":1000030"#,
+            r#""exp":1000100,"iat":1000030"#,
+            r#""exp":1000100,"nbf":-1"#,
+            r#""exp":1000100,"iat":913700"#,
+        ] {
+            assert_eq!(with(good), Ok(()), "{good}");
+        }
+        for (bad, reason) in [
+            (r#""exp":999970"#, Reason::TokenExpired),
+            (r#""exp":-1"#, Reason::TokenExpired),
+            (r#""exp":-1e308"#, Reason::TokenExpired),
+            (r#""exp":1086431"#, Reason::LifetimeTooLong),
+            (r#""exp":1e308"#, Reason::LifetimeTooLong),
+            (r#""exp":18446744073709551615"#, Reason::LifetimeTooLong),
+            (r#""exp":1000100,"iat":0"#, Reason::LifetimeTooLong),
+            (r#""exp":1000100,"nbf":1000031"#, Reason::TokenNotYetValid),
+            (r#""exp":1000100,"iat":1000031"#, Reason::IssuedInFuture),
+            (r#""iat":1"#, Reason::ClaimMissing),
+        ] {
+            assert_eq!(with(bad), Err(reason), "{bad}");
+        }
+        for name in ["exp", "nbf", "iat"] {
+            for value in ["\"1000100\"", "true", "null", "[1000100]", "{}", "1e400", "NaN"] {
+                assert_eq!(
+                    with(&format!(r#""{name}":{value}"#)),
+                    Err(Reason::ClaimsMalformed),
+                    "{name} {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn audiences_of_every_kind() {
+        let with = |aud: &str| judge(&format!(r#"{{"exp":1000100,"aud":{aud}}}"#));
+        for good in [r#""api""#, r#"["api"]"#, r#"["x","api","y"]"#] {
+            assert_eq!(with(good), Ok(()), "{good}");
+        }
+        for bad in [r#""""#, r#""API""#, r#""api/""#, r#""ap""#, r#""api2""#, "[]", r#"["x"]"#] {
+            assert_eq!(with(bad), Err(Reason::AudienceRefused), "{bad}");
+        }
+        for bad in ["42", "null", "true", "{}", r#"["api",1]"#, r#"[["api"]]"#] {
+            assert_eq!(with(bad), Err(Reason::ClaimsMalformed), "{bad}");
+        }
+        assert_eq!(judge(r#"{"exp":1000100}"#), Err(Reason::ClaimMissing));
+    }
+
+    #[test]
+    fn scopes_of_every_kind() {
+        let scopes = |json: &str| Claims::parse(json.as_bytes(), &[]).and_then(|claims| claims.scopes());
+        for (json, expected) in [
+            (r#"{}"#, ""),
+            (r#"{"scope":"b a"}"#, "a b"),
+            (r#"{"scope":["b","a"]}"#, "a b"),
+            (r#"{"scp":"b a"}"#, "a b"),
+            (r#"{"scp":["b","a"]}"#, "a b"),
+            (r#"{"scope":"a","scp":"admin"}"#, "a"),
+        ] {
+            assert_eq!(scopes(json).unwrap().as_str(), expected, "{json}");
+        }
+        for bad in
+            [r#"{"scope":"a\tb"}"#, r#"{"scope":["a b"]}"#, r#"{"scp":["a",""]}"#, r#"{"scope":"\u00e9"}"#]
+        {
+            assert_eq!(scopes(bad), Err(Reason::ScopeMalformed), "{bad}");
+        }
+        for bad in [r#"{"scope":1}"#, r#"{"scp":[["a"]]}"#, r#"{"scope":{"a":1}}"#, r#"{"scope":null}"#] {
+            assert_eq!(scopes(bad), Err(Reason::ClaimsMalformed), "{bad}");
+        }
+    }
+}

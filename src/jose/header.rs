@@ -1,0 +1,139 @@
+//! The protected header.
+
+use std::borrow::Cow;
+
+use serde::de::{Error as _, MapAccess};
+
+use super::claims::Typ;
+use super::json::{Fault, Members, Skip, Text, parse_object};
+use super::{Algorithm, base64url};
+use crate::error::Reason;
+
+/// Decoded bytes of a header. Real ones have a hundred or two; thumbprints and the like fit too.
+const MAX_HEADER_LEN: usize = 2048;
+
+/// Bytes of a `kid`: an opaque name, compared and never interpreted.
+pub(crate) const MAX_KID_LEN: usize = 256;
+
+/// Holds a decoded header on the stack.
+pub(super) struct HeaderBuffer([u8; MAX_HEADER_LEN]);
+
+impl HeaderBuffer {
+    pub(super) const fn new() -> Self {
+        Self([0; MAX_HEADER_LEN])
+    }
+}
+
+impl Default for HeaderBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What of a header counts. `jku`, `x5u`, `x5c` and `jwk` are never looked at: keys come from the issuer alone.
+#[derive(Default)]
+pub(crate) struct Header<'b> {
+    alg: Option<Cow<'b, str>>,
+    kid: Option<Cow<'b, str>>,
+    typ: Option<Cow<'b, str>>,
+    cty: Option<Cow<'b, str>>,
+    critical: bool,
+    compressed: bool,
+}
+
+impl<'b> Header<'b> {
+    pub(super) fn parse(encoded: &str, buffer: &'b mut HeaderBuffer) -> Result<Self, Reason> {
+        // Four characters hold three bytes.
+        if encoded.len() > MAX_HEADER_LEN.div_ceil(3).saturating_mul(4) {
+            return Err(Reason::HeaderTooLong);
+        }
+        let document = base64url::decode_slice(encoded, &mut buffer.0).ok_or(Reason::HeaderMalformed)?;
+        let mut header = Self::default();
+        match parse_object(document, &mut header) {
+            Ok(()) => Ok(header),
+            Err(Fault::Malformed) => Err(Reason::HeaderMalformed),
+            Err(Fault::Duplicate) => Err(Reason::MemberDuplicated),
+            Err(Fault::TooDeep) => Err(Reason::NestingTooDeep),
+        }
+    }
+
+    /// The algorithm that the token claims: a hint for the choice of key, never more.
+    pub(super) fn algorithm(&self) -> Result<Algorithm, Reason> {
+        let alg = self.alg.as_deref().ok_or(Reason::HeaderMalformed)?;
+        Algorithm::from_name(alg).ok_or(Reason::AlgorithmRefused)
+    }
+
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Refuses what the header alone rules out.
+    pub(super) fn judge(&self, typ: Typ) -> Result<(), Reason> {
+        if self.critical {
+            return Err(Reason::CriticalHeader);
+        }
+        if self.compressed {
+            return Err(Reason::CompressedToken);
+        }
+        if self.cty.as_deref().is_some_and(|cty| is_media_type(cty, "jwt")) {
+            return Err(Reason::NestedToken);
+        }
+        typ.judge(self.typ.as_deref())
+    }
+}
+
+/// Compares a `typ` or `cty` as RFC 7515 §4.1.9 says: without case, `application/` may be left out.
+pub(super) fn is_media_type(value: &str, expected: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = match value.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => value.get(PREFIX.len()..).unwrap_or_default(),
+        _ => value,
+    };
+    short.eq_ignore_ascii_case(expected)
+}
+
+impl<'de> Members<'de> for Header<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+        match name {
+            "alg" => self.alg = Some(map.next_value::<Text<'_>>()?.0),
+            "kid" => {
+                let kid = map.next_value::<Text<'_>>()?.0;
+                if kid.len() > MAX_KID_LEN {
+                    return Err(A::Error::custom("kid too long"));
+                }
+                self.kid = Some(kid);
+            }
+            "typ" => self.typ = Some(map.next_value::<Text<'_>>()?.0),
+            "cty" => self.cty = Some(map.next_value::<Text<'_>>()?.0),
+            // RFC 7515 §4.1.11: who does not understand an extension must refuse. None is understood here, and `b64`
+            // (RFC 7797) means nothing without `crit`.
+            "crit" | "b64" => {
+                self.critical = true;
+                map.next_value_seed(skip)?;
+            }
+            "zip" => {
+                self.compressed = true;
+                map.next_value_seed(skip)?;
+            }
+            _ => map.next_value_seed(skip)?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_compared_without_case_and_prefix() {
+        for good in ["at+jwt", "at+JWT", "application/at+jwt", "APPLICATION/AT+JWT"] {
+            assert!(is_media_type(good, "at+jwt"), "{good}");
+        }
+        for bad in
+            ["", "jwt", "at+jwt ", "text/at+jwt", "application/", "application/application/at+jwt", "äää"]
+        {
+            assert!(!is_media_type(bad, "at+jwt"), "{bad}");
+        }
+    }
+}

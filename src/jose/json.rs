@@ -1,0 +1,232 @@
+//! JSON as RFC 8259 and RFC 7515 §4 want it: complete, without repeated members at any depth, not nested without end.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use smallvec::SmallVec;
+
+/// How deeply objects and arrays may lie in each other, the outermost included. Claims of the field need five or six.
+const MAX_DEPTH: u8 = 16;
+
+/// What is wrong with a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not JSON, not an object, or a member of a wrong type.
+    Malformed,
+    /// A member stands twice in one object.
+    Duplicate,
+    /// Nested beyond [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// Takes the members of an object, one by one.
+pub(crate) trait Members<'de> {
+    /// Must consume exactly the value of this member: one of interest by its type, any other with `next_value_seed(skip)`.
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error>;
+}
+
+/// Parses a whole document, which must be an object.
+pub(crate) fn parse_object<'de, M: Members<'de>>(document: &'de [u8], members: &mut M) -> Result<(), Fault> {
+    // Checked once here, so that nothing below has to check again.
+    let text = std::str::from_utf8(document).map_err(|_| Fault::Malformed)?;
+    let fault = Cell::new(Fault::Malformed);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let skip = Skip { depth: MAX_DEPTH, fault: &fault };
+    json.deserialize_map(Object { members, skip }).and_then(|()| json.end()).map_err(|_| fault.get())
+}
+
+struct Object<'m, 'f, M> {
+    members: &'m mut M,
+    skip: Skip<'f>,
+}
+
+impl<'de, M: Members<'de>> Visitor<'de> for Object<'_, '_, M> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inner = self.skip.deeper()?;
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            self.members.member(&name, &mut map, inner)?;
+            names.0.push(name);
+        }
+        names.all_different(self.skip)
+    }
+}
+
+/// The member names of one object. Ours have about ten; more spill to the heap.
+#[derive(Default)]
+struct Names<'de>(SmallVec<[Cow<'de, str>; 24]>);
+
+impl Names<'_> {
+    /// Compares after unescaping, as RFC 7515 §5.3 asks. Sorting keeps a document full of members cheap.
+    fn all_different<E: serde::de::Error>(mut self, skip: Skip<'_>) -> Result<(), E> {
+        self.0.sort_unstable();
+        let repeated = self.0.iter().zip(self.0.iter().skip(1)).any(|(one, next)| one == next);
+        if repeated { Err(skip.fail(Fault::Duplicate)) } else { Ok(()) }
+    }
+}
+
+/// Walks over any value without keeping it, as strictly as over one that is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Skip<'f> {
+    depth: u8,
+    fault: &'f Cell<Fault>,
+}
+
+impl Skip<'_> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Self { depth, ..self }),
+            None => Err(self.fail(Fault::TooDeep)),
+        }
+    }
+
+    fn fail<E: serde::de::Error>(self, fault: Fault) -> E {
+        self.fault.set(fault);
+        E::custom("refused")
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Skip<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        // `any` looks into every string and number; `ignored_any` would let lone surrogates pass.
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skip<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        while seq.next_element_seed(inner)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let inner = self.deeper()?;
+        let mut names = Names::default();
+        while let Some(Text(name)) = map.next_key()? {
+            map.next_value_seed(inner)?;
+            names.0.push(name);
+        }
+        names.all_different(self)
+    }
+}
+
+/// A string, borrowed from the document where it holds no escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl<'de> Members<'de> for Nothing {
+        fn member<A: MapAccess<'de>>(
+            &mut self,
+            _: &str,
+            map: &mut A,
+            skip: Skip<'_>,
+        ) -> Result<(), A::Error> {
+            map.next_value_seed(skip)
+        }
+    }
+
+    fn parse(document: impl AsRef<[u8]>) -> Result<(), Fault> {
+        parse_object(document.as_ref(), &mut Nothing)
+    }
+
+    #[test]
+    fn whole_objects_only() {
+        assert_eq!(parse(" {\"a\":[1,{\"b\":null}]}\r\n"), Ok(()));
+        for bad in
+            ["", "[]", "null", "\"a\"", "{}x", "{} {}", "\u{feff}{}", "{\"a\":1e400}", "{\"a\":\"\\ud800\"}"]
+        {
+            assert_eq!(parse(bad), Err(Fault::Malformed), "{bad:?}");
+        }
+        assert_eq!(parse(b"{\"a\":\"\xff\"}"), Err(Fault::Malformed));
+    }
+
+    #[test]
+    fn repeated_members_are_found_at_any_depth_and_in_any_spelling() {
+        for bad in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"b":1,"c":2,"b":3}]}"#] {
+            assert_eq!(parse(bad), Err(Fault::Duplicate), "{bad}");
+        }
+        assert_eq!(parse(r#"{"a":{"a":1},"b":{"a":1},"A":1}"#), Ok(()));
+        let many: Vec<String> = (0..500).map(|number| format!("\"m{number}\":0")).collect();
+        assert_eq!(parse(format!("{{{}}}", many.join(","))), Ok(()));
+        assert_eq!(parse(format!("{{{},\"m250\":0}}", many.join(","))), Err(Fault::Duplicate));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(parse(nested(15)), Ok(()));
+        assert_eq!(parse(nested(16)), Err(Fault::TooDeep));
+        assert!(parse(nested(100_000)).is_err());
+    }
+}

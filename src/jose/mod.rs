@@ -1,0 +1,112 @@
+//! Signed tokens (RFC 7515, 7518, 7519) in compact form, judged purely: no clock, no I/O, no async.
+//!
+//! A token is taken apart once ([`Token::parse`]), its claims are judged, and its signature is verified with a key that was
+//! prepared once; only then is it [`Verified`]. The header never chooses how: the key fixes the algorithm, and nothing that the
+//! header points to is followed.
+
+mod algorithm;
+mod base64url;
+mod claims;
+mod header;
+mod json;
+mod jwk;
+
+pub use algorithm::Algorithm;
+pub(crate) use claims::{Claims, Rules, Typ};
+pub(crate) use header::{Header, MAX_KID_LEN};
+pub(crate) use json::{Fault, Members, Skip, Text, parse_object};
+pub(crate) use jwk::Jwk;
+
+use crate::error::Reason;
+use header::HeaderBuffer;
+
+/// The longest signature: RSA with 8192 bits.
+const MAX_SIGNATURE_LEN: usize = 1024;
+
+/// How many keys are tried for one token. More than one fits only where an issuer repeats a `kid` or leaves it out.
+const MAX_CANDIDATES: usize = 4;
+
+/// The three parts of a compact token, still encoded.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'t> {
+    header: &'t str,
+    claims: &'t str,
+    signature: &'t str,
+    /// What was signed: the first two parts with their dot, as received.
+    signed: &'t str,
+}
+
+impl<'t> Parts<'t> {
+    /// Looks at the length before anything else, and at no more than the first dots of a token that has thousands.
+    pub(crate) fn split(token: &'t str, max_len: usize) -> Result<Self, Reason> {
+        if token.len() > max_len {
+            return Err(Reason::TokenTooLong);
+        }
+        let (header, rest) = token.split_once('.').ok_or(Reason::TokenMalformed)?;
+        let (claims, signature) = rest.split_once('.').ok_or(Reason::TokenMalformed)?;
+        if signature.contains('.') {
+            // RFC 7516 §7.1: five parts are a JWE.
+            let encrypted = signature.splitn(4, '.').count() == 3;
+            return Err(if encrypted { Reason::TokenEncrypted } else { Reason::TokenMalformed });
+        }
+        let signed_len = token.len().saturating_sub(signature.len()).saturating_sub(1);
+        let signed = token.get(..signed_len).ok_or(Reason::TokenMalformed)?;
+        Ok(Self { header, claims, signature, signed })
+    }
+
+    /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        let mut buffer = HeaderBuffer::new();
+        Header::parse(self.header, &mut buffer).is_ok_and(|header| header.algorithm().is_ok())
+    }
+}
+
+/// The decoded bytes of a token; owns what a [`Token`] borrows.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    header: HeaderBuffer,
+    claims: Vec<u8>,
+}
+
+/// A token whose header and claims were judged, and whose signature was not looked at yet.
+pub(crate) struct Token<'b> {
+    pub(crate) header: Header<'b>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) claims: Claims<'b>,
+}
+
+impl<'b> Token<'b> {
+    /// Decodes and parses both JSON parts, strictly, and refuses what the header alone rules out.
+    pub(crate) fn parse(parts: Parts<'_>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
+        let header = Header::parse(parts.header, &mut buffers.header)?;
+        header.judge(rules.typ)?;
+        let algorithm = header.algorithm()?;
+        base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
+        let claims = Claims::parse(&buffers.claims, &rules.audiences)?;
+        Ok(Self { header, algorithm, claims })
+    }
+}
+
+/// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm.
+///
+/// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
+pub(crate) fn verify<'b, 'k>(
+    parts: Parts<'_>,
+    claims: Claims<'b>,
+    candidates: impl Iterator<Item = &'k Jwk>,
+) -> Result<Verified<'b>, Reason> {
+    let mut signature = [0; MAX_SIGNATURE_LEN];
+    let signature =
+        base64url::decode_slice(parts.signature, &mut signature).ok_or(Reason::SignatureMalformed)?;
+    let signed = |key: &Jwk| key.verify(parts.signed.as_bytes(), signature);
+    if candidates.take(MAX_CANDIDATES).any(signed) {
+        Ok(Verified { claims })
+    } else {
+        Err(Reason::SignatureInvalid)
+    }
+}
+
+/// Claims that a key of their issuer signed. Made by [`verify`] alone.
+pub(crate) struct Verified<'b> {
+    pub(crate) claims: Claims<'b>,
+}

@@ -1,0 +1,113 @@
+//! A name, bound to the keys that may speak for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{KeySet, RemoteKeySet};
+use crate::error::ConfigError;
+
+/// An issuer of tokens: its identifier, and the keys that may sign in its name. A key of one issuer never verifies a token of
+/// another.
+///
+/// ```
+/// use portcullis::{Issuer, RemoteKeySet};
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// // Found by its metadata:
+/// let issuer = Issuer::discover("https://id.example.com");
+/// // Pinned, and with settings of your own:
+/// let keys = RemoteKeySet::builder("https://id.example.com/keys").stale_for(std::time::Duration::from_secs(3600)).build()?;
+/// let issuer = Issuer::new("https://id.example.com", keys);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Issuer {
+    id: Arc<str>,
+    keys: Result<Keys, ConfigError>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// Known once and for all.
+    Fixed(Arc<KeySet>),
+    /// Fetched and refreshed.
+    Remote(RemoteKeySet),
+}
+
+impl From<KeySet> for Keys {
+    fn from(keys: KeySet) -> Self {
+        Self::Fixed(Arc::new(keys))
+    }
+}
+
+impl From<RemoteKeySet> for Keys {
+    fn from(keys: RemoteKeySet) -> Self {
+        Self::Remote(keys)
+    }
+}
+
+impl Issuer {
+    /// An issuer whose keys are found by its metadata: RFC 8414 first, then OpenID Connect Discovery. Nothing is fetched before
+    /// the first request, or [`warm_up`](Self::warm_up). An identifier that cannot be used is reported when the authenticator
+    /// is built. For settings see [`RemoteKeySet::discover`].
+    #[must_use]
+    pub fn discover(id: impl Into<String>) -> Self {
+        let id = id.into();
+        let keys = RemoteKeySet::discover(id.clone()).build().map(Keys::Remote);
+        Self { id: id.into(), keys }
+    }
+
+    /// An issuer with keys of your choice: a [`KeySet`], or a [`RemoteKeySet`].
+    ///
+    /// Keys that were discovered for another issuer are refused when the authenticator is built.
+    #[must_use]
+    pub fn new(id: impl Into<Arc<str>>, keys: impl Into<Keys>) -> Self {
+        let (id, keys) = (id.into(), keys.into());
+        let foreign =
+            matches!(&keys, Keys::Remote(keys) if keys.discovered_issuer().is_some_and(|of| of != &*id));
+        let problem = "the keys were discovered for another issuer";
+        let keys = if foreign { Err(ConfigError::Url { url: id.to_string(), problem }) } else { Ok(keys) };
+        Self { id, keys }
+    }
+
+    /// The identifier: what `iss` must be, code point by code point.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The keys, if they are fetched: for `warm_up()`, `refresh()` and `status()`.
+    #[must_use]
+    pub fn remote_keys(&self) -> Option<&RemoteKeySet> {
+        match &self.keys {
+            Ok(Keys::Remote(keys)) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// Fetches the keys if there are none yet; at once done where they are fixed.
+    ///
+    /// # Errors
+    /// If they cannot be fetched. An application may go on: they are fetched again when they are needed.
+    pub async fn warm_up(&self) -> Result<(), super::KeysError> {
+        match self.remote_keys() {
+            Some(keys) => keys.warm_up().await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(crate) fn keys(&self) -> Result<&Keys, &ConfigError> {
+        self.keys.as_ref()
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("id", &self.id).field("keys", &self.keys).finish()
+    }
+}

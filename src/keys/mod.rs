@@ -1,0 +1,16 @@
+//! The keys of issuers: parsed strictly, fetched once for all, never waited for where they are known.
+
+mod discovery;
+mod fetch;
+mod flight;
+mod issuer;
+mod remote;
+mod set;
+mod throttle;
+
+pub use issuer::Issuer;
+pub(crate) use issuer::Keys;
+pub use remote::{KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
+pub(crate) use remote::{Need, Ticket};
+pub(crate) use set::Find;
+pub use set::KeySet;

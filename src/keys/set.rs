@@ -1,0 +1,174 @@
+//! A JWK Set, parsed and prepared.
+
+use std::fmt;
+
+use serde::de::MapAccess;
+use serde_json::value::RawValue;
+
+use crate::error::ConfigError;
+use crate::jose::{Algorithm, Fault, Jwk, Members, Skip, parse_object};
+
+/// How many keys a set may hold. Real ones hold two to five.
+pub(crate) const MAX_KEYS: usize = 100;
+
+/// What an RSA key without `alg` is for (RFC 9068 §2.1 asks every server to accept RS256).
+pub(crate) const DEFAULT_RSA_ALGORITHM: Algorithm = Algorithm::RS256;
+
+/// An immutable JWK Set (RFC 7517 §5) whose keys are prepared for verification.
+///
+/// Keys are judged one by one. One that is odd, weak, for another use or that holds private material is left out with a
+/// warning; the others are used. A symmetric key is never used. A key verifies one algorithm: what its `alg`, its curve or,
+/// for an RSA key without `alg`, the setting says.
+///
+/// Not checked: certificates (`x5c`, `x5t`), and whether an RSA modulus has structural weaknesses.
+///
+/// ```
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// use portcullis::KeySet;
+/// let keys = KeySet::parse(r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1",
+///     "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#)?;
+/// assert_eq!(keys.len(), 1);
+/// assert!(KeySet::parse(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#).is_err());
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeySet {
+    keys: Vec<Jwk>,
+    skipped: usize,
+}
+
+/// Why a document is no set of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SetError {
+    #[error("the document is not a JWK Set")]
+    Malformed,
+    #[error("the document holds more than {MAX_KEYS} keys")]
+    TooMany,
+    #[error("the document holds no key that can be used")]
+    Empty,
+}
+
+impl KeySet {
+    /// Parses a JWK Set document.
+    ///
+    /// # Errors
+    /// If the document is not a JWK Set, has more than 100 keys, or none that can be used.
+    pub fn parse(document: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::parse_with_rsa(document, DEFAULT_RSA_ALGORITHM)
+    }
+
+    /// Parses a JWK Set document in which RSA keys that name no `alg` are for `algorithm`, in place of RS256.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with_rsa(document: impl AsRef<[u8]>, algorithm: Algorithm) -> Result<Self, ConfigError> {
+        Self::read(document.as_ref(), algorithm).map_err(|error| ConfigError::Keys(error.to_string()))
+    }
+
+    pub(crate) fn read(document: &[u8], rsa: Algorithm) -> Result<Self, SetError> {
+        let mut listed = Document::default();
+        parse_object(document, &mut listed).map_err(|_: Fault| SetError::Malformed)?;
+        let listed = listed.keys.ok_or(SetError::Malformed)?;
+        if listed.len() > MAX_KEYS {
+            return Err(SetError::TooMany);
+        }
+        let mut set = Self { keys: Vec::with_capacity(listed.len()), skipped: 0 };
+        for (index, key) in listed.iter().enumerate() {
+            match Jwk::parse(key.get().as_bytes(), rsa) {
+                Ok(key) => set.keys.push(key),
+                Err(problem) => {
+                    set.skipped = set.skipped.saturating_add(1);
+                    tracing::warn!(target: "portcullis", index, %problem, "a key of the set is not used");
+                }
+            }
+        }
+        if set.keys.is_empty() { Err(SetError::Empty) } else { Ok(set) }
+    }
+
+    /// How many keys can be used.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Never: a set without keys is not made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many keys of the document were left out.
+    #[must_use]
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
+    /// The keys that may have signed a token with this `kid` and algorithm.
+    pub(crate) fn find<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> Find<'a> {
+        let named = move |key: &&Jwk| kid.is_none() || key.kid() == kid;
+        let fits = move |key: &&Jwk| named(key) && key.algorithm() == algorithm;
+        if let Some(first) = self.keys.iter().position(|key| fits(&key)) {
+            Find::Candidates(Candidates { keys: self.keys.get(first..).unwrap_or_default(), kid, algorithm })
+        } else if kid.is_some() && self.keys.iter().any(|key| named(&key)) {
+            Find::OtherAlgorithm
+        } else {
+            Find::Unknown
+        }
+    }
+
+    /// Whether every key of this set is in `newer` too, unchanged.
+    pub(crate) fn is_kept_by(&self, newer: &Self) -> bool {
+        self.keys.iter().all(|key| newer.keys.iter().any(|other| other.is_same(key)))
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet").field("keys", &self.keys).field("skipped", &self.skipped).finish()
+    }
+}
+
+/// The outcome of [`KeySet::find`].
+pub(crate) enum Find<'a> {
+    Candidates(Candidates<'a>),
+    /// The `kid` is known, for another algorithm.
+    OtherAlgorithm,
+    Unknown,
+}
+
+/// Keys of one `kid` and algorithm.
+pub(crate) struct Candidates<'a> {
+    keys: &'a [Jwk],
+    kid: Option<&'a str>,
+    algorithm: Algorithm,
+}
+
+impl<'a> Iterator for Candidates<'a> {
+    type Item = &'a Jwk;
+
+    fn next(&mut self) -> Option<&'a Jwk> {
+        while let Some((key, rest)) = self.keys.split_first() {
+            self.keys = rest;
+            if (self.kid.is_none() || key.kid() == self.kid) && key.algorithm() == self.algorithm {
+                return Some(key);
+            }
+        }
+        None
+    }
+}
+
+#[derive(Default)]
+struct Document<'de> {
+    keys: Option<Vec<&'de RawValue>>,
+}
+
+impl<'de> Members<'de> for Document<'de> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+        if name == "keys" {
+            self.keys = Some(map.next_value()?);
+            Ok(())
+        } else {
+            map.next_value_seed(skip)
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The authenticated party.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{AuthError, Reason};
+use crate::scope::{ScopeSet, SharedRule, grants};
+use crate::time::{Clock, SystemClock};
+
+/// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
+///
+/// Cloning is cheap. Whoever holds one that came out of the extensions knows that the credential was verified: only the layer
+/// inserts it, and it removes any that was there before.
+#[derive(Clone)]
+pub struct Principal {
+    facts: Arc<Facts>,
+    rule: SharedRule,
+}
+
+struct Facts {
+    method: &'static str,
+    issuer: Option<Arc<str>>,
+    subject: Option<Box<str>>,
+    client_id: Option<Box<str>>,
+    scopes: ScopeSet,
+    expires_at: Option<SystemTime>,
+    verified_at: SystemTime,
+    claims: Box<str>,
+}
+
+impl Principal {
+    /// Starts a principal, for an [`Authenticator`](crate::Authenticator) of your own. `method` names that authenticator.
+    pub fn builder(method: &'static str) -> PrincipalBuilder {
+        PrincipalBuilder {
+            facts: Facts {
+                method,
+                issuer: None,
+                subject: None,
+                client_id: None,
+                scopes: ScopeSet::default(),
+                expires_at: None,
+                verified_at: SystemTime::UNIX_EPOCH,
+                claims: Box::default(),
+            },
+            verified_at: None,
+        }
+    }
+
+    /// A key for data that belongs to this caller: the issuer (or the authenticator, where there is no issuer) and the subject,
+    /// or the client if there is no subject.
+    ///
+    /// Equal subjects of two issuers differ, and so do a subject and a client of one name. `None` if the credential names
+    /// nobody: such callers must not share anything, so there is no key to share.
+    #[must_use]
+    pub fn id(&self) -> Option<PrincipalId> {
+        let (kind, name) = match (self.subject(), self.client_id()) {
+            (Some(subject), _) => (IdKind::Subject, subject),
+            (None, Some(client)) => (IdKind::Client, client),
+            (None, None) => return None,
+        };
+        let authority = match &self.facts.issuer {
+            Some(issuer) => Authority::Issuer(Arc::clone(issuer)),
+            None => Authority::Method(self.facts.method),
+        };
+        Some(PrincipalId { authority, kind, name: name.into() })
+    }
+
+    /// The subject (`sub`): a user, or the client itself where a client acts for itself.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.facts.subject.as_deref()
+    }
+
+    /// The subject, for handlers that cannot do without.
+    ///
+    /// # Errors
+    /// 403 with the reason `subject_missing` if the credential has none.
+    pub fn require_subject(&self) -> Result<&str, AuthError> {
+        self.subject().ok_or_else(|| AuthError::from(Reason::SubjectMissing))
+    }
+
+    /// The OAuth client: `client_id`, or `azp` where the issuer sends that.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.facts.client_id.as_deref()
+    }
+
+    /// What the credential grants.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.facts.scopes
+    }
+
+    /// Whether the grant covers `scope` under the layer's [`ScopeRule`](crate::ScopeRule).
+    #[must_use]
+    pub fn has(&self, scope: &str) -> bool {
+        grants(&self.facts.scopes, scope, self.rule.as_deref())
+    }
+
+    /// Demands a scope inside a handler, where the data decides which one.
+    ///
+    /// # Errors
+    /// 403 `insufficient_scope` if the grant does not cover it.
+    pub fn require(&self, scope: &str) -> Result<(), AuthError> {
+        if self.has(scope) { Ok(()) } else { Err(AuthError::insufficient_scope(scope)) }
+    }
+
+    /// How the caller was authenticated: `jwt`, or the name that an authenticator of your own gave.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        self.facts.method
+    }
+
+    /// The issuer (`iss`), exactly as it was configured.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.facts.issuer.as_deref()
+    }
+
+    /// When the credential ends, without leeway.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.facts.expires_at
+    }
+
+    /// When the credential was judged: for one judged locally the time of that, for one judged by an authority the time at
+    /// which it was asked.
+    #[must_use]
+    pub fn verified_at(&self) -> SystemTime {
+        self.facts.verified_at
+    }
+
+    /// The verified claims as a type of your own. Parses them at every call.
+    ///
+    /// # Errors
+    /// 403 with the reason `claims_mismatch` if they do not have that shape.
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
+        let claims = if self.facts.claims.is_empty() { "{}" } else { &self.facts.claims };
+        serde_json::from_str(claims).map_err(|_| AuthError::from(Reason::ClaimsMismatch))
+    }
+
+    pub(crate) fn with_rule(mut self, rule: &SharedRule) -> Self {
+        self.rule.clone_from(rule);
+        self
+    }
+}
+
+/// Shows how, never who: claims are personal data.
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("method", &self.facts.method)
+            .field("issuer", &self.facts.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells one caller from another: see [`Principal::id`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PrincipalId {
+    authority: Authority,
+    kind: IdKind,
+    name: Box<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Authority {
+    Issuer(Arc<str>),
+    Method(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum IdKind {
+    Subject,
+    Client,
+}
+
+impl PrincipalId {
+    /// The subject or the client, whichever the credential named.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Builds a [`Principal`]; see [`Principal::builder`].
+#[must_use]
+pub struct PrincipalBuilder {
+    facts: Facts,
+    verified_at: Option<SystemTime>,
+}
+
+impl PrincipalBuilder {
+    /// Sets the issuer.
+    pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
+        self.facts.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets the subject. An empty one counts as none.
+    pub fn subject(mut self, subject: impl Into<Box<str>>) -> Self {
+        self.facts.subject = Some(subject.into()).filter(|subject| !subject.is_empty());
+        self
+    }
+
+    /// Sets the client. An empty one counts as none.
+    pub fn client_id(mut self, client_id: impl Into<Box<str>>) -> Self {
+        self.facts.client_id = Some(client_id.into()).filter(|client| !client.is_empty());
+        self
+    }
+
+    /// Sets the grant.
+    pub fn scopes(mut self, scopes: ScopeSet) -> Self {
+        self.facts.scopes = scopes;
+        self
+    }
+
+    /// Sets when the credential ends.
+    pub fn expires_at(mut self, time: SystemTime) -> Self {
+        self.facts.expires_at = Some(time);
+        self
+    }
+
+    /// Sets when the credential was judged; now, if it is not set.
+    pub fn verified_at(mut self, time: SystemTime) -> Self {
+        self.verified_at = Some(time);
+        self
+    }
+
+    /// Sets the claims: a JSON object, for [`Principal::claims`].
+    pub fn claims(mut self, json: impl Into<Box<str>>) -> Self {
+        self.facts.claims = json.into();
+        self
+    }
+
+    /// The principal.
+    #[must_use]
+    pub fn build(mut self) -> Principal {
+        self.facts.verified_at = self.verified_at.unwrap_or_else(|| SystemClock.now());
+        Principal { facts: Arc::new(self.facts), rule: None }
+    }
+}
+
+impl fmt::Debug for PrincipalBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrincipalBuilder").field("method", &self.facts.method).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_of_two_authorities_are_two_callers() {
+        let of = |issuer: &str| Principal::builder("jwt").issuer(issuer).subject("ann").build().id();
+        assert_eq!(of("https://a"), of("https://a"));
+        assert_ne!(of("https://a"), of("https://b"));
+        let client = Principal::builder("jwt").issuer("https://a").client_id("ann").build().id();
+        assert_ne!(of("https://a"), client);
+        assert_ne!(client, Principal::builder("api-key").client_id("ann").build().id());
+    }
+
+    #[test]
+    fn who_names_nobody_has_no_key() {
+        assert!(Principal::builder("x").subject("").build().id().is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_claims() {
+        let principal = Principal::builder("jwt").subject("ann").claims(r#"{"email":"a@b"}"#).build();
+        let text = format!("{principal:?} {:?}", Principal::builder("x").subject("ann"));
+        assert!(!text.contains("ann") && !text.contains("a@b"), "{text}");
+    }
+}

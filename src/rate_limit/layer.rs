@@ -1,0 +1,142 @@
+//! The layer that limits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tower_layer::Layer;
+
+use super::service::RateLimit;
+use super::store::{DEFAULT_CAPACITY, MemoryStore};
+use super::{Quota, RateKey};
+use crate::authn::RequestContext;
+use crate::error::{AuthError, Reason};
+use crate::principal::Principal;
+use crate::time::{Clock, SystemClock};
+
+/// Refuses with 429 and `Retry-After` what comes too often.
+///
+/// Put it beneath the [`AuthLayer`](crate::AuthLayer), so that it knows who is calling. All clones share the counts, and so do
+/// the services of all routes that one layer covers.
+#[derive(Clone)]
+pub struct RateLimitLayer {
+    limit: Arc<Limit>,
+}
+
+pub(super) struct Limit {
+    quota: Quota,
+    by: By,
+    store: MemoryStore,
+    clock: Arc<dyn Clock>,
+    beginning: Instant,
+    capacity: usize,
+}
+
+#[derive(Clone)]
+pub(super) enum By {
+    Client,
+    Subject,
+    Own(Arc<KeyOf>),
+}
+
+type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync;
+
+impl RateLimitLayer {
+    /// A quota for each client, together for all of its users and tokens. A credential without client counts by its subject,
+    /// an anonymous request by its address, and all of unknown address together.
+    #[must_use]
+    pub fn per_client(quota: Quota) -> Self {
+        Self::with(quota, By::Client)
+    }
+
+    /// A quota for each subject. A credential without subject counts by its client, an anonymous request by its address, and
+    /// all of unknown address together.
+    #[must_use]
+    pub fn per_subject(quota: Quota) -> Self {
+        Self::with(quota, By::Subject)
+    }
+
+    /// A quota for each key that `key` finds. Works without an [`AuthLayer`](crate::AuthLayer) above too.
+    ///
+    /// ```
+    /// use portcullis::{Quota, RateKey, RateLimitLayer};
+    /// let by_address = RateLimitLayer::by(Quota::per_second(10), |_principal, request| {
+    ///     request.peer_addr().map_or_else(RateKey::anonymous, RateKey::address)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn by(
+        quota: Quota,
+        key: impl Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(quota, By::Own(Arc::new(key)))
+    }
+
+    /// Sets how many callers are remembered; 100,000 by default. Those beyond share one quota until others are replenished.
+    /// Starts the counts anew.
+    #[must_use]
+    pub fn capacity(self, callers: usize) -> Self {
+        self.rebuild(|limit| limit.capacity = callers)
+    }
+
+    /// Sets the clock. Starts the counts anew.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.rebuild(|limit| limit.clock = Arc::new(clock))
+    }
+
+    fn with(quota: Quota, by: By) -> Self {
+        Self { limit: Arc::new(Limit::new(quota, by, Arc::new(SystemClock), DEFAULT_CAPACITY)) }
+    }
+
+    fn rebuild(self, change: impl FnOnce(&mut Limit)) -> Self {
+        let Limit { quota, by, clock, capacity, .. } = &*self.limit;
+        let mut limit = Limit::new(*quota, by.clone(), Arc::clone(clock), *capacity);
+        change(&mut limit);
+        let Limit { quota, by, clock, capacity, .. } = limit;
+        Self { limit: Arc::new(Limit::new(quota, by, clock, capacity)) }
+    }
+}
+
+impl Limit {
+    fn new(quota: Quota, by: By, clock: Arc<dyn Clock>, capacity: usize) -> Self {
+        let beginning = clock.instant();
+        Self { quota, by, store: MemoryStore::new(capacity), clock, beginning, capacity }
+    }
+
+    /// Spends one request of whoever this is.
+    pub(super) fn check<B>(&self, request: &http::Request<B>) -> Result<(), AuthError> {
+        let now = self.clock.instant().saturating_duration_since(self.beginning);
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.store
+            .spend(self.key(request)?, now, self.quota)
+            .map_err(|retry_after| AuthError::from(Reason::QuotaExceeded).with_retry_after(retry_after))
+    }
+
+    fn key<B>(&self, request: &http::Request<B>) -> Result<RateKey, AuthError> {
+        let context = RequestContext::new(request);
+        let principal = request.extensions().get::<Principal>();
+        let own = match (&self.by, principal) {
+            (By::Own(key), _) => return Ok(key(principal, &context)),
+            (By::Client, Some(principal)) => RateKey::client(principal),
+            (By::Subject, Some(principal)) => RateKey::subject(principal),
+            (_, None) if context.is_anonymous() => None,
+            (_, None) => return Err(Reason::LayerMissing.into()),
+        };
+        Ok(own.or_else(|| context.peer_addr().map(RateKey::address)).unwrap_or_else(RateKey::anonymous))
+    }
+}
+
+impl fmt::Debug for RateLimitLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitLayer").field("quota", &self.limit.quota).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = RateLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit::new(inner, Arc::clone(&self.limit))
+    }
+}

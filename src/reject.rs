@@ -1,0 +1,266 @@
+//! From an [`AuthError`] to a response: the only writer of refusals.
+//!
+//! Status, `WWW-Authenticate`, `Retry-After` and `Cache-Control: no-store` are stamped here after any body was made, so that a
+//! custom body can lose none of them. Every refusal is logged here, once, with its reason and nothing that the caller sent.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, Response};
+use pin_project_lite::pin_project;
+
+use crate::challenge::Challenge;
+use crate::error::{AuthError, AuthErrorKind, Reason};
+use crate::time::OncePerSecond;
+
+/// Makes the body of a refusal: see [`AuthLayer::on_reject`](crate::AuthLayer::on_reject).
+///
+/// Implemented by closures `Fn(&AuthError) -> Response<B>`, by [`EmptyBody`] and by [`ProblemJson`].
+pub trait Reject<B> {
+    /// A response with a body and its `Content-Type`. Status, challenges, `Retry-After` and `Cache-Control` are set
+    /// afterwards, whatever stands in it.
+    fn reject(&self, error: &AuthError) -> Response<B>;
+}
+
+impl<F, B> Reject<B> for F
+where
+    F: Fn(&AuthError) -> Response<B>,
+{
+    fn reject(&self, error: &AuthError) -> Response<B> {
+        self(error)
+    }
+}
+
+/// Refusals without a body: the default.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct EmptyBody;
+
+impl<B: Default> Reject<B> for EmptyBody {
+    fn reject(&self, _error: &AuthError) -> Response<B> {
+        Response::new(B::default())
+    }
+}
+
+/// Refusals with a body of `application/problem+json` (RFC 9457).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ProblemJson;
+
+/// Refusals as `application/problem+json` (RFC 9457): type `about:blank`, the status phrase as title, a sentence as detail, and
+/// the code of the [`Reason`] as the extension member `reason`.
+///
+/// ```
+/// # use portcullis::{AuthLayer, Authenticator, problem_json};
+/// # fn with_problems<A: Authenticator>(authenticator: A) {
+/// let auth = AuthLayer::new(authenticator).on_reject(problem_json());
+/// # }
+/// ```
+#[must_use]
+pub const fn problem_json() -> ProblemJson {
+    ProblemJson
+}
+
+impl<B: From<Bytes>> Reject<B> for ProblemJson {
+    fn reject(&self, error: &AuthError) -> Response<B> {
+        let status = error.status();
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": error.to_string(),
+            "reason": error.reason().code(),
+        });
+        let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+/// What a layer offers in its 401s, and which scheme the request used, if any.
+#[derive(Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    pub(crate) challenges: &'a [Challenge],
+    pub(crate) presented: Option<&'a str>,
+}
+
+/// A refusal of this layer: logged, with a body of its own.
+pub(crate) fn refuse<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<B>) -> Response<B> {
+    log(error);
+    let mut response = body.reject(error);
+    stamp(&mut response, error, offer);
+    response
+}
+
+/// A refusal of a guard, a limit or an extractor. The layer above writes its challenges and its body over this; until then it
+/// is a correct answer by itself.
+pub(crate) fn refuse_beneath<B: Default>(error: &AuthError) -> Response<B> {
+    let challenges = [Challenge::bearer()];
+    refuse(error, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody)
+}
+
+/// Gives a refusal from beneath the challenges and the body of the layer above; other headers of the response stay.
+pub(crate) fn render_again<B>(
+    mut response: Response<B>,
+    error: &AuthError,
+    offer: Offer<'_>,
+    body: &impl Reject<B>,
+) -> Response<B> {
+    let (custom, content) = body.reject(error).into_parts();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        response.headers_mut().remove(name);
+    }
+    for (name, value) in &custom.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    let mut response = response.map(|_| content);
+    stamp(&mut response, error, offer);
+    response
+}
+
+fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {
+    *response.status_mut() = error.status();
+    let headers = response.headers_mut();
+    headers.remove(WWW_AUTHENTICATE);
+    headers.remove(RETRY_AFTER);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for challenge in challenges(error, offer) {
+        if let Some(value) = challenge.to_header_value() {
+            // One field line each: lists of challenges in one line are read wrongly by many (RFC 9110 §11.6.1).
+            headers.append(WWW_AUTHENTICATE, value);
+        }
+    }
+    if let Some(after) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+    }
+    response.extensions_mut().insert(error.clone());
+}
+
+/// The challenges of a 400, 401 or 403. Only the one of the scheme that was used tells what was wrong (RFC 6750 §3.1).
+fn challenges(error: &AuthError, offer: Offer<'_>) -> Vec<Challenge> {
+    let kind = error.kind();
+    let told = match kind {
+        AuthErrorKind::MissingCredential => return offer.challenges.to_vec(),
+        AuthErrorKind::InvalidRequest | AuthErrorKind::InvalidToken | AuthErrorKind::InsufficientScope => {
+            kind.code()
+        }
+        _ => return Vec::new(),
+    };
+    // A request that is not well-formed concerns every scheme, and so does anything where there is but one.
+    let all = offer.challenges.len() == 1 || kind == AuthErrorKind::InvalidRequest;
+    let concerned = |challenge: &Challenge| {
+        all || offer.presented.is_some_and(|scheme| challenge.scheme().eq_ignore_ascii_case(scheme))
+    };
+    offer
+        .challenges
+        .iter()
+        // A 403 is for a caller who is known already: offering other ways in would only confuse.
+        .filter(|challenge| kind != AuthErrorKind::InsufficientScope || concerned(challenge))
+        .map(|challenge| match told {
+            Some(code) if concerned(challenge) => {
+                let told = challenge
+                    .clone()
+                    .with("error", code)
+                    .with("error_description", error.reason().description());
+                match error.scope() {
+                    Some(scope) => told.with("scope", scope),
+                    None => told,
+                }
+            }
+            _ => challenge.clone(),
+        })
+        .collect()
+}
+
+/// RFC 9110 §10.2.3 delay-seconds: rounded up, so that whoever waits that long is not refused for the same reason again.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+fn log(error: &AuthError) {
+    static MISCONFIGURED: OncePerSecond = OncePerSecond::new();
+    let (reason, status) = (error.reason().code(), error.status().as_u16());
+    match error.reason() {
+        Reason::TypeJwtRefused => tracing::debug!(
+            target: "portcullis", reason, status,
+            "refused only for its `typ`: if this issuer does not send `at+jwt`, build the authenticator with `accept_typ_jwt()`"
+        ),
+        Reason::LayerMissing if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "a guard, limit or extractor runs where no `AuthLayer` has judged the request: put the layer around this route"
+        ),
+        Reason::RuntimeMissing if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status, "keys cannot be fetched outside of a tokio runtime"
+        ),
+        _ => tracing::debug!(target: "portcullis", reason, status, "refused"),
+    }
+}
+
+pin_project! {
+    /// The response future of a guard or a limit: the inner service's, or a refusal that is ready.
+    #[project = OrRefusedProj]
+    #[must_use]
+    pub enum OrRefused<F, B> {
+        #[doc(hidden)]
+        Inner { #[pin] future: F },
+        #[doc(hidden)]
+        Refused { response: Option<Response<B>> },
+    }
+}
+
+impl<F, B: Default> OrRefused<F, B> {
+    pub(crate) fn refused(error: &AuthError) -> Self {
+        Self::Refused { response: Some(refuse_beneath(error)) }
+    }
+}
+
+impl<F, B, E> Future for OrRefused<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            OrRefusedProj::Inner { future } => Poll::Ready(ready!(future.poll(cx))),
+            OrRefusedProj::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_never_zero() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+
+    #[test]
+    fn only_the_scheme_that_was_used_is_told_what_was_wrong() {
+        let offered = [Challenge::bearer().with("realm", "r"), Challenge::new("ApiKey").with("realm", "r")];
+        let told = |reason: Reason, presented| {
+            challenges(&AuthError::from(reason), Offer { challenges: &offered, presented })
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(Reason::CredentialMissing, None), [r#"Bearer realm="r""#, r#"ApiKey realm="r""#]);
+        let expired = told(Reason::TokenExpired, Some("bearer"));
+        assert!(expired[0].contains("invalid_token") && !expired[1].contains("error"), "{expired:?}");
+        assert_eq!(told(Reason::ScopeInsufficient, Some("apikey")).len(), 1);
+        assert!(told(Reason::KeysUnavailable, Some("bearer")).is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! Keys that sign.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::jose::Algorithm;
+
+/// A private key of a fake issuer, with its `kid`.
+pub struct SigningKey {
+    kid: String,
+    algorithm: Algorithm,
+    pair: Pair,
+}
+
+enum Pair {
+    Rsa(RsaKeyPair, &'static dyn RsaEncoding),
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+}
+
+impl SigningKey {
+    /// A new key for this algorithm (RSA with 2048 bits), with a `kid` that no other key of this process has.
+    #[must_use]
+    pub fn generate(algorithm: Algorithm) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        let pair = match algorithm {
+            Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
+            Algorithm::RS384 => rsa(&RSA_PKCS1_SHA384),
+            Algorithm::RS512 => rsa(&RSA_PKCS1_SHA512),
+            Algorithm::PS256 => rsa(&RSA_PSS_SHA256),
+            Algorithm::PS384 => rsa(&RSA_PSS_SHA384),
+            Algorithm::PS512 => rsa(&RSA_PSS_SHA512),
+            Algorithm::ES256 => ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
+            Algorithm::ES384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
+            Algorithm::ES512 => ec(&ECDSA_P521_SHA512_FIXED_SIGNING),
+            Algorithm::Ed25519 => Pair::Ed(Ed25519KeyPair::generate().expect("a key pair")),
+        };
+        Self { kid: format!("key-{}", COUNT.fetch_add(1, Ordering::Relaxed)), algorithm, pair }
+    }
+
+    /// Sets the `kid`.
+    #[must_use]
+    pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
+        self.kid = kid.into();
+        self
+    }
+
+    /// The `kid`.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The algorithm.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The name of the algorithm as tokens carry it: `EdDSA` for Ed25519.
+    #[must_use]
+    pub fn alg(&self) -> String {
+        if self.algorithm == Algorithm::Ed25519 { "EdDSA".into() } else { self.algorithm.to_string() }
+    }
+
+    /// The public key as a JWK, with `kid`, `alg` and `use`.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
+        let mut jwk = match &self.pair {
+            Pair::Rsa(pair, _) => {
+                let key = pair.public_key();
+                let (n, e) = (key.modulus(), key.exponent());
+                json!({
+                    "kty": "RSA",
+                    "n": encode(n.big_endian_without_leading_zero()),
+                    "e": encode(e.big_endian_without_leading_zero()),
+                })
+            }
+            Pair::Ec(pair) => {
+                let point = pair.public_key().as_ref();
+                let (x, y) = point.split_at(1).1.split_at(point.len() / 2);
+                let crv = match self.algorithm {
+                    Algorithm::ES384 => "P-384",
+                    Algorithm::ES512 => "P-521",
+                    _ => "P-256",
+                };
+                json!({"kty": "EC", "crv": crv, "x": encode(x), "y": encode(y)})
+            }
+            Pair::Ed(pair) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key().as_ref())})
+            }
+        };
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("kid".into(), self.kid.clone().into());
+            members.insert("alg".into(), self.alg().into());
+            members.insert("use".into(), "sig".into());
+        }
+        jwk
+    }
+
+    /// Signs in the form that JWS has: for ECDSA the two numbers at full length.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match &self.pair {
+            Pair::Rsa(pair, encoding) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(*encoding, &random, message, &mut signature).expect("a signature");
+                signature
+            }
+            Pair::Ec(pair) => pair.sign(&random, message).expect("a signature").as_ref().to_vec(),
+            Pair::Ed(pair) => pair.sign(message).as_ref().to_vec(),
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid)
+            .field("alg", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rsa(encoding: &'static dyn RsaEncoding) -> Pair {
+    Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair"), encoding)
+}
+
+fn ec(algorithm: &'static aws_lc_rs::signature::EcdsaSigningAlgorithm) -> Pair {
+    Pair::Ec(EcdsaKeyPair::generate(algorithm).expect("a key pair"))
+}
+
+pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,302 @@
+//! An authorization server that does what a test tells it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{SigningKey, TokenBuilder};
+use crate::jose::Algorithm;
+use crate::keys::{Issuer, RemoteKeySet};
+
+/// An authorization server on loopback: discovery (RFC 8414 and OpenID Connect), a JWK Set, and a token endpoint for client
+/// credentials. Faults are switched on and off while it runs, and what it is asked is counted. It stops when dropped.
+#[derive(Debug)]
+pub struct FakeAuthorizationServer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    /// Dropped or set to false, it stops the listener and all connections.
+    running: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    issuer: String,
+    keys: Vec<Arc<SigningKey>>,
+    fault: Option<Fault>,
+    delay: Duration,
+    cache_control: Option<String>,
+    counts: Counts,
+}
+
+/// What goes wrong at the JWK Set endpoint.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Answers with this status.
+    Status(StatusCode),
+    /// Answers 200 with this body.
+    Body(String),
+    /// Answers 200 with a body of this many bytes.
+    Oversize(usize),
+    /// Redirects to this URL.
+    Redirect(String),
+}
+
+/// How often each endpoint was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Both forms of metadata.
+    pub discovery: usize,
+    /// The JWK Set.
+    pub jwks: usize,
+    /// The token endpoint.
+    pub token: usize,
+}
+
+/// The audience of the tokens that [`FakeAuthorizationServer::token`] starts.
+const AUDIENCE: &str = "https://api.example";
+
+impl FakeAuthorizationServer {
+    /// A server at a free port, with one ES256 key.
+    pub async fn start() -> Self {
+        Self::start_with([SigningKey::generate(Algorithm::ES256)]).await
+    }
+
+    /// A server at a free port, with these keys. Tokens are signed with the first.
+    pub async fn start_with(keys: impl IntoIterator<Item = SigningKey>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let state = State {
+            issuer: format!("http://{address}"),
+            keys: keys.into_iter().map(Arc::new).collect(),
+            fault: None,
+            delay: Duration::ZERO,
+            cache_control: None,
+            counts: Counts::default(),
+        };
+        let server = Self { address, state: Arc::new(Mutex::new(state)), running: watch::channel(true).0 };
+        server.serve(listener);
+        server
+    }
+
+    /// Stops listening and cuts all connections: from now on connections are refused.
+    pub async fn stop(&self) {
+        self.running.send_replace(false);
+        // The listener is gone once nobody watches any more.
+        self.running.closed().await;
+    }
+
+    /// Listens again, at the same port.
+    pub async fn restart(&self) {
+        let mut tries = 0;
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(_) if tries < 100 => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => panic!("the port is not free again: {error}"),
+            }
+            tries += 1;
+        };
+        self.running.send_replace(true);
+        self.serve(listener);
+    }
+
+    /// The issuer identifier.
+    #[must_use]
+    pub fn issuer_id(&self) -> String {
+        self.state().issuer.clone()
+    }
+
+    /// The address of the JWK Set.
+    #[must_use]
+    pub fn jwks_uri(&self) -> String {
+        format!("http://{}/jwks", self.address)
+    }
+
+    /// The issuer, found by discovery over plain http.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        let keys =
+            RemoteKeySet::discover(self.issuer_id()).allow_http().build().expect("a loopback URL is fine");
+        Issuer::new(self.issuer_id(), keys)
+    }
+
+    /// Starts a token for the audience `https://api.example`, signed with the first key.
+    pub fn token(&self) -> TokenBuilder {
+        let state = self.state();
+        TokenBuilder::new(Arc::clone(state.keys.first().expect("a key")), &state.issuer, AUDIENCE)
+    }
+
+    /// The keys it has now.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Arc<SigningKey>> {
+        self.state().keys.clone()
+    }
+
+    /// Replaces all keys at once: a hard rotation.
+    pub fn set_keys(&self, keys: impl IntoIterator<Item = SigningKey>) {
+        self.state().keys = keys.into_iter().map(Arc::new).collect();
+    }
+
+    /// Replaces all keys by new ones of the same algorithms.
+    pub fn rotate(&self) {
+        let algorithms: Vec<Algorithm> = self.state().keys.iter().map(|key| key.algorithm()).collect();
+        self.set_keys(algorithms.into_iter().map(SigningKey::generate));
+    }
+
+    /// Switches a fault of the JWK Set endpoint on, or off.
+    pub fn set_fault(&self, fault: impl Into<Option<Fault>>) {
+        self.state().fault = fault.into();
+    }
+
+    /// Delays the answers of the JWK Set endpoint.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Sets the `Cache-Control` of the JWK Set.
+    pub fn set_cache_control(&self, value: &str) {
+        self.state().cache_control = Some(value.into());
+    }
+
+    /// Lets the metadata name another issuer.
+    pub fn set_issuer_id(&self, issuer: impl Into<String>) {
+        self.state().issuer = issuer.into();
+    }
+
+    /// How often it was asked.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let (state, mut running, address) = (Arc::clone(&self.state), self.running.subscribe(), self.address);
+        tokio::spawn(async move {
+            loop {
+                let stream = tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, _)) => stream,
+                        Err(_) => continue,
+                    },
+                    _ = running.wait_for(|running| !running) => return,
+                };
+                let (state, mut running) = (Arc::clone(&state), running.clone());
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| answer(Arc::clone(&state), address, request));
+                    let connection = hyper::server::conn::http1::Builder::new();
+                    tokio::select! {
+                        _ = connection.serve_connection(TokioIo::new(stream), service) => {}
+                        _ = running.wait_for(|running| !running) => {}
+                    }
+                });
+            }
+        });
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(
+    state: Arc<Mutex<State>>,
+    address: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    Ok(match path.as_str() {
+        "/jwks" => jwks(&state).await,
+        "/token" if request.method() == Method::POST => token(&state, request).await,
+        path if path.starts_with("/.well-known/") || path.ends_with("/.well-known/openid-configuration") => {
+            let mut state = lock(&state);
+            state.counts.discovery += 1;
+            json_response(&json!({
+                "issuer": state.issuer,
+                "jwks_uri": format!("http://{address}/jwks"),
+                "token_endpoint": format!("http://{address}/token"),
+                "response_types_supported": ["code"],
+            }))
+        }
+        _ => status(StatusCode::NOT_FOUND),
+    })
+}
+
+async fn jwks(state: &Mutex<State>) -> Response<Full<Bytes>> {
+    let (fault, delay, cache_control) = {
+        let mut state = lock(state);
+        state.counts.jwks += 1;
+        (state.fault.clone(), state.delay, state.cache_control.clone())
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let mut response = match fault {
+        None => {
+            let keys: Vec<Value> = lock(state).keys.iter().map(|key| key.jwk()).collect();
+            json_response(&json!({ "keys": keys }))
+        }
+        Some(Fault::Status(code)) => status(code),
+        Some(Fault::Body(body)) => Response::new(Full::from(body)),
+        Some(Fault::Oversize(len)) => Response::new(Full::from(" ".repeat(len))),
+        Some(Fault::Redirect(url)) => {
+            let mut response = status(StatusCode::FOUND);
+            response.headers_mut().insert(LOCATION, url.parse().expect("a header value"));
+            response
+        }
+    };
+    if let Some(value) = cache_control {
+        response.headers_mut().insert(CACHE_CONTROL, value.parse().expect("a header value"));
+    }
+    response
+}
+
+/// Gives a token to anybody who names a client: `client_id`, `scope` and `resource` (RFC 8707) of the form are taken over.
+async fn token(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let form: HashMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
+    let mut state = lock(state);
+    state.counts.token += 1;
+    let (Some(client), Some(key)) = (form.get("client_id"), state.keys.first()) else {
+        return status(StatusCode::BAD_REQUEST);
+    };
+    let scope = form.get("scope").map_or("", String::as_str);
+    let audience = form.get("resource").map_or(AUDIENCE, String::as_str);
+    let token = TokenBuilder::new(Arc::clone(key), &state.issuer, audience)
+        .subject(client)
+        .client(client)
+        .scope(scope)
+        .expires_in(600)
+        .build();
+    json_response(&json!({"access_token": token, "token_type": "Bearer", "expires_in": 600, "scope": scope}))
+}
+
+fn json_response(value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn status(code: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = code;
+    response
+}

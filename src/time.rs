@@ -1,0 +1,130 @@
+//! Time, read in one place.
+//!
+//! Claims are judged by the wall clock, ages and intervals by a monotonic one. Both come in through [`Clock`], so that tests
+//! can move time by hand; nothing else in the crate reads time.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Tells the time, twice: by the wall and by a stopwatch.
+///
+/// Implement it for tests of your own, or use `ManualClock` of the feature `test-util`.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The wall-clock time. `exp`, `nbf` and `iat` are compared with it.
+    fn now(&self) -> SystemTime;
+
+    /// A monotonic time. The age of keys and the spacing of requests are measured with it.
+    fn instant(&self) -> Instant;
+}
+
+/// The machine's own clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// A point in time in milliseconds since the Unix epoch. All arithmetic saturates, so no claim can overflow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnixTime(i64);
+
+impl UnixTime {
+    pub(crate) const fn from_secs(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// A fractional NumericDate (RFC 7519 §2), rounded towards zero to a millisecond; out of range saturates.
+    #[cfg(feature = "jwt")]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "float to integer casts saturate, which is what is wanted; no conversion trait exists"
+    )]
+    pub(crate) fn from_secs_f64(seconds: f64) -> Self {
+        Self((seconds * 1000.0) as i64)
+    }
+
+    pub(crate) fn saturating_add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    pub(crate) fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+}
+
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(millis(after)),
+            Err(before) => Self(millis(before.duration()).saturating_neg()),
+        }
+    }
+}
+
+impl From<UnixTime> for SystemTime {
+    /// A time that the platform cannot hold becomes the epoch: for an expiry that is long past, which is the safe side.
+    fn from(time: UnixTime) -> Self {
+        let distance = Duration::from_millis(time.0.unsigned_abs());
+        if time.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+            .unwrap_or(UNIX_EPOCH)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Lets one event through each second: for log lines that a flood would repeat.
+#[derive(Debug)]
+pub(crate) struct OncePerSecond(AtomicU64);
+
+impl OncePerSecond {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+
+    pub(crate) fn allows(&self) -> bool {
+        let second = SystemClock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.0.swap(second, Ordering::Relaxed) != second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        let far = UnixTime::from_secs(i64::MAX);
+        assert_eq!(far.saturating_add(Duration::MAX), far);
+        assert!(UnixTime::from_secs(i64::MIN).saturating_sub(Duration::MAX) < UnixTime::from_secs(0));
+        let _: SystemTime = far.into();
+    }
+
+    #[cfg(feature = "jwt")]
+    #[test]
+    fn fractions_keep_milliseconds_and_huge_values_saturate() {
+        assert_eq!(UnixTime::from_secs_f64(1.25), UnixTime(1250));
+        assert_eq!(UnixTime::from_secs_f64(1e308), UnixTime(i64::MAX));
+        assert_eq!(UnixTime::from_secs_f64(-1e308), UnixTime(i64::MIN));
+    }
+
+    #[test]
+    fn a_round_trip_keeps_the_time() {
+        for seconds in [-1, 0, 1, 1_800_000_000] {
+            let time = UnixTime::from_secs(seconds);
+            assert_eq!(UnixTime::from(SystemTime::from(time)), time);
+        }
+    }
+}
