@@ -68,6 +68,14 @@ impl Principal {
         Some(PrincipalId { authority, kind, name: name.into() })
     }
 
+    /// The key for data of this caller, for handlers that keep some.
+    ///
+    /// # Errors
+    /// 403 with the reason `subject_missing` if the credential names neither a subject nor a client.
+    pub fn require_id(&self) -> Result<PrincipalId, AuthError> {
+        self.id().ok_or_else(|| AuthError::from(Reason::SubjectMissing))
+    }
+
     /// The subject (`sub`): a user, or the client itself where a client acts for itself.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {

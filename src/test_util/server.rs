@@ -66,10 +66,10 @@ pub struct Counts {
     pub token: usize,
 }
 
-/// The audience of the tokens that [`FakeAuthorizationServer::token`] starts.
-const AUDIENCE: &str = "https://api.example";
-
 impl FakeAuthorizationServer {
+    /// The audience of the tokens that [`token`](Self::token) starts.
+    pub const AUDIENCE: &str = "https://api.example";
+
     /// A server at a free port, with one ES256 key.
     pub async fn start() -> Self {
         Self::start_with([SigningKey::generate(Algorithm::ES256)]).await
@@ -137,7 +137,7 @@ impl FakeAuthorizationServer {
     /// Starts a token for the audience `https://api.example`, signed with the first key.
     pub fn token(&self) -> TokenBuilder {
         let state = self.state();
-        TokenBuilder::new(Arc::clone(state.keys.first().expect("a key")), &state.issuer, AUDIENCE)
+        TokenBuilder::new(Arc::clone(state.keys.first().expect("a key")), &state.issuer, Self::AUDIENCE)
     }
 
     /// The keys it has now.
@@ -279,7 +279,7 @@ async fn token(state: &Mutex<State>, request: Request<Incoming>) -> Response<Ful
         return status(StatusCode::BAD_REQUEST);
     };
     let scope = form.get("scope").map_or("", String::as_str);
-    let audience = form.get("resource").map_or(AUDIENCE, String::as_str);
+    let audience = form.get("resource").map_or(FakeAuthorizationServer::AUDIENCE, String::as_str);
     let token = TokenBuilder::new(Arc::clone(key), &state.issuer, audience)
         .subject(client)
         .client(client)
