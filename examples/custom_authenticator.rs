@@ -16,7 +16,9 @@ impl Authenticator for PartnerKeys {
     fn authenticate(&self, credential: &Credential<'_>, _: &RequestContext<'_>) -> AuthFuture {
         let sent = digest(&SHA256, credential.expose().as_bytes());
         AuthFuture::ready(match self.0.iter().find(|(known, _)| known == sent.as_ref()) {
-            Some((_, partner)) => Ok(Verdict::once(Principal::builder("partner-key").client_id(*partner).build())),
+            Some((_, partner)) => {
+                Ok(Verdict::once(Principal::builder("partner-key").client_id(*partner).build()))
+            }
             None => Err(AuthError::invalid_token("partner_key_unknown")),
         })
     }
@@ -31,7 +33,8 @@ impl Authenticator for PartnerKeys {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let keys = PartnerKeys(vec![(digest(&SHA256, b"demo").as_ref().to_vec(), "hooli")]);
-    let hello = get(|caller: Principal| async move { format!("hello, {}\n", caller.client_id().unwrap_or("?")) });
+    let hello =
+        get(|caller: Principal| async move { format!("hello, {}\n", caller.client_id().unwrap_or("?")) });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, Router::new().route("/", hello).route_layer(AuthLayer::new(keys))).await

@@ -32,7 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("listening on http://{address}\n");
     println!("curl -i http://{address}/");
-    println!("curl -i -H 'Authorization: Bearer {}' http://{address}/", server.token().expires_in(3600).build());
+    println!(
+        "curl -i -H 'Authorization: Bearer {}' http://{address}/",
+        server.token().expires_in(3600).build()
+    );
     loop {
         let (stream, peer) = listener.accept().await?;
         let guarded = layers.clone().service(service_fn(greet));
@@ -43,7 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
         tokio::spawn(async move {
             let connection = auto::Builder::new(TokioExecutor::new());
-            let served = connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
+            let served =
+                connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
             if let Err(error) = served {
                 eprintln!("connection ended: {error}");
             }

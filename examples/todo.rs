@@ -17,8 +17,8 @@ use clap::Parser;
 use http::StatusCode;
 use portcullis::test_util::FakeAuthorizationServer;
 use portcullis::{
-    AuthError, AuthLayer, Issuer, JwtAuthenticator, Principal, PrincipalId, Quota, RateLimitLayer, RemoteKeySet,
-    problem_json, require_scopes,
+    AuthError, AuthLayer, Issuer, JwtAuthenticator, Principal, PrincipalId, Quota, RateLimitLayer,
+    RemoteKeySet, problem_json, require_scopes,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -93,7 +93,8 @@ fn app(auth: AuthLayer<JwtAuthenticator>, quota: Quota) -> Router {
         )
         .route(
             "/api/todo/{id}",
-            put(change.layer(require_scopes(["todo:write"]))).delete(remove.layer(require_scopes(["todo:write"]))),
+            put(change.layer(require_scopes(["todo:write"])))
+                .delete(remove.layer(require_scopes(["todo:write"]))),
         )
         .route_layer(RateLimitLayer::per_client(quota))
         // The last layer runs first.
@@ -129,7 +130,11 @@ async fn list(State(todos): State<Todos>, caller: Principal) -> Result<Json<Valu
     })
 }
 
-async fn create(State(todos): State<Todos>, caller: Principal, text: String) -> Result<(StatusCode, Json<Value>), AuthError> {
+async fn create(
+    State(todos): State<Todos>,
+    caller: Principal,
+    text: String,
+) -> Result<(StatusCode, Json<Value>), AuthError> {
     todos.of(&caller, |own| {
         let id = own.keys().next_back().map_or(1, |last| last + 1);
         own.insert(id, text.clone());
@@ -152,7 +157,11 @@ async fn change(
     })
 }
 
-async fn remove(State(todos): State<Todos>, Path(id): Path<u64>, caller: Principal) -> Result<StatusCode, AuthError> {
+async fn remove(
+    State(todos): State<Todos>,
+    Path(id): Path<u64>,
+    caller: Principal,
+) -> Result<StatusCode, AuthError> {
     todos.of(&caller, |own| own.remove(&id).map_or(StatusCode::NOT_FOUND, |_| StatusCode::NO_CONTENT))
 }
 
@@ -161,7 +170,11 @@ async fn remove(State(todos): State<Todos>, Path(id): Path<u64>, caller: Princip
 struct Todos(Arc<Mutex<HashMap<PrincipalId, BTreeMap<u64, String>>>>);
 
 impl Todos {
-    fn of<T>(&self, caller: &Principal, work: impl FnOnce(&mut BTreeMap<u64, String>) -> T) -> Result<T, AuthError> {
+    fn of<T>(
+        &self,
+        caller: &Principal,
+        work: impl FnOnce(&mut BTreeMap<u64, String>) -> T,
+    ) -> Result<T, AuthError> {
         // A credential that names nobody owns nothing.
         let owner = caller.require_id()?;
         let mut todos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +193,11 @@ fn real_issuer(id: &str, options: &Options) -> Result<Issuer, Box<dyn Error>> {
     Ok(Issuer::new(id, keys.build()?))
 }
 
-fn authenticator(issuer: Issuer, options: &Options, embedded: bool) -> Result<JwtAuthenticator, Box<dyn Error>> {
+fn authenticator(
+    issuer: Issuer,
+    options: &Options,
+    embedded: bool,
+) -> Result<JwtAuthenticator, Box<dyn Error>> {
     let mut audiences = options.audience.clone();
     if embedded && audiences.is_empty() {
         audiences.push(FakeAuthorizationServer::AUDIENCE.to_owned());
@@ -199,7 +216,8 @@ fn authenticator(issuer: Issuer, options: &Options, embedded: bool) -> Result<Jw
 fn parse_quota(text: &str) -> Result<Quota, String> {
     let form = || "expected N/SECONDS or N/SECONDS:BURST".to_owned();
     let (count, rest) = text.split_once('/').ok_or_else(form)?;
-    let (seconds, burst) = rest.split_once(':').map_or((rest, None), |(seconds, burst)| (seconds, Some(burst)));
+    let (seconds, burst) =
+        rest.split_once(':').map_or((rest, None), |(seconds, burst)| (seconds, Some(burst)));
     let count = count.parse().map_err(|_| form())?;
     let seconds = seconds.parse().map_err(|_| form())?;
     let quota = Quota::new(count, Duration::from_secs(seconds)).map_err(|error| error.to_string())?;
@@ -225,7 +243,9 @@ fn print_examples(address: SocketAddr, server: &FakeAuthorizationServer) {
     println!("curl -i {write} -d 'buy milk' http://{address}/api/todo");
     println!("curl -i {read} http://{address}/api/todo");
     println!("curl -i {write} -X DELETE http://{address}/api/todo/1\n");
-    println!("# `todo:read` alone is not enough to write: the first token is answered 403 where the second is needed");
+    println!(
+        "# `todo:read` alone is not enough to write: the first token is answered 403 where the second is needed"
+    );
 }
 
 /// Ends the server on Ctrl-C or SIGTERM.

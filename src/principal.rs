@@ -28,7 +28,7 @@ struct Facts {
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
-    claims: Box<str>,
+    claims: String,
 }
 
 impl Principal {
@@ -43,7 +43,7 @@ impl Principal {
                 scopes: ScopeSet::default(),
                 expires_at: None,
                 verified_at: SystemTime::UNIX_EPOCH,
-                claims: Box::default(),
+                claims: String::new(),
             },
             verified_at: None,
         }
@@ -239,7 +239,7 @@ impl PrincipalBuilder {
     }
 
     /// Sets the claims: a JSON object, for [`Principal::claims`].
-    pub fn claims(mut self, json: impl Into<Box<str>>) -> Self {
+    pub fn claims(mut self, json: impl Into<String>) -> Self {
         self.facts.claims = json.into();
         self
     }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, ConfigError, Reason};
 use crate::jose::{self, Buffers, Parts, Rules, Token, Typ, Verified};
-use crate::keys::{Find, Issuer, KeySet, Keys, Need, RemoteKeySet, Ticket};
-use crate::principal::Principal;
+use crate::keys::{Find, Issuer, Keys, Lack, Patience};
+use crate::principal::{Principal, PrincipalBuilder};
 use crate::time::{Clock, SystemClock, UnixTime};
 
 /// Tolerated between the clocks of the issuer and of this server.
@@ -71,22 +71,10 @@ struct Trusted {
     keys: Keys,
 }
 
-/// What a token needs that is not at hand.
-struct Lack<'j> {
-    keys: &'j RemoteKeySet,
-    need: Need,
-}
-
-enum Judgement<'j> {
-    Done(Result<Verdict, Reason>),
-    Lacks(Lack<'j>),
-}
-
-/// How often a request has waited, and since when.
-#[derive(Clone, Copy, Default)]
-struct Patience {
-    since: Option<Ticket>,
-    waited: bool,
+/// Why there is no verdict, or not yet.
+enum Stop {
+    Refuse(Reason),
+    Wait(Lack),
 }
 
 impl JwtAuthenticator {
@@ -117,13 +105,13 @@ impl Authenticator for JwtAuthenticator {
     }
 
     fn authenticate(&self, credential: &Credential<'_>, _context: &RequestContext<'_>) -> AuthFuture {
-        match self.judge.judge(credential.expose(), Patience::default()) {
-            Judgement::Done(result) => AuthFuture::ready(result.map_err(AuthError::from)),
-            Judgement::Lacks(lack) => {
-                let patience = Patience { since: Some(lack.keys.ticket()), waited: false };
-                let (keys, need, token) = (lack.keys.clone(), lack.need, credential.to_secret());
-                let judge = Arc::clone(&self.judge);
-                AuthFuture::boxed(async move { judge.judge_patiently(&token, patience, keys, need).await })
+        match self.judge.judge(credential.expose(), Patience::NONE) {
+            Ok(verdict) => AuthFuture::ready(Ok(verdict)),
+            Err(Stop::Refuse(reason)) => AuthFuture::ready(Err(reason.into())),
+            Err(Stop::Wait(lack)) => {
+                let (judge, token, patience) =
+                    (Arc::clone(&self.judge), credential.to_secret(), lack.arrival());
+                AuthFuture::boxed(async move { judge.judge_patiently(&token, lack, patience).await })
             }
         }
     }
@@ -134,114 +122,88 @@ impl Authenticator for JwtAuthenticator {
 }
 
 impl Judge {
-    /// Judges with the keys at hand, or says which are needed. Everything that needs no key comes first.
-    fn judge(&self, token: &str, patience: Patience) -> Judgement<'_> {
+    /// Judges with the keys at hand, or says which are needed.
+    fn judge(&self, token: &str, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
-        match self.prepare(token, &mut buffers) {
-            Ok((parts, token, issuer, now)) => self.judge_signature(parts, token, issuer, now, patience),
-            Err(reason) => Judgement::Done(Err(reason)),
-        }
+        let (principal, expires_at) = self.accept(token, &mut buffers, patience)?;
+        Ok(Verdict::until(principal.claims(buffers.into_claims()?).build(), expires_at))
     }
 
-    fn prepare<'t, 'b>(
+    /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
+    fn accept(
         &self,
-        token: &'t str,
-        buffers: &'b mut Buffers,
-    ) -> Result<(Parts<'t>, Token<'b>, &Trusted, UnixTime), Reason> {
+        token: &str,
+        buffers: &mut Buffers,
+        patience: Patience,
+    ) -> Result<(PrincipalBuilder, SystemTime), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
-        let token = Token::parse(parts, buffers, &self.rules)?;
-        let name = token.claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
+        let Token { header, algorithm, claims } = Token::parse(parts, buffers, &self.rules)?;
+        let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
         let now = UnixTime::from(self.clock.now());
-        token.claims.judge(&self.rules, now)?;
-        Ok((parts, token, issuer, now))
+        claims.judge(&self.rules, now)?;
+        let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
+            Find::Candidates(candidates) => Some(jose::verify(parts, claims, candidates)),
+            Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
+            Find::Unknown => None,
+        })?;
+        Ok(principal(&verified.ok_or(Reason::KeyUnknown)??, issuer, now)?)
     }
 
-    fn judge_signature<'j>(
-        &'j self,
-        parts: Parts<'_>,
-        token: Token<'_>,
-        issuer: &'j Trusted,
-        now: UnixTime,
-        patience: Patience,
-    ) -> Judgement<'j> {
-        let remote = match &issuer.keys {
-            Keys::Fixed(keys) => {
-                let verified = verify(parts, token, keys).unwrap_or(Err(Reason::KeyUnknown));
-                return Judgement::Done(verified.and_then(|verified| verdict(&verified, issuer, now)));
-            }
-            Keys::Remote(remote) => remote,
-        };
-        let loaded = match remote.current(patience.waited) {
-            Ok(loaded) => loaded,
-            Err(need) => return Judgement::Lacks(Lack { keys: remote, need }),
-        };
-        let Some(snapshot) = &*loaded else {
-            return Judgement::Lacks(Lack { keys: remote, need: Need::Any });
-        };
-        match verify(parts, token, &snapshot.keys) {
-            Some(verified) => Judgement::Done(verified.and_then(|verified| verdict(&verified, issuer, now))),
-            None if patience.since.is_some_and(|ticket| snapshot.is_newer_than(ticket)) => {
-                Judgement::Done(Err(Reason::KeyUnknown))
-            }
-            None => Judgement::Lacks(Lack { keys: remote, need: Need::Newer }),
-        }
-    }
-
-    /// Waits for keys and judges again, until there is a verdict or none is to be had. Two rounds suffice: one for a fetch that
-    /// was under way when the request arrived, one for a fetch that was sent after.
+    /// Waits for keys and judges again, until there is a verdict or none is to be had.
     async fn judge_patiently(
         &self,
         token: &str,
+        mut lack: Lack,
         mut patience: Patience,
-        mut keys: RemoteKeySet,
-        mut need: Need,
     ) -> Result<Verdict, AuthError> {
         for _ in 0..MAX_ROUNDS {
-            keys.wait(need).await?;
-            patience.waited |= need == Need::Fresh;
+            lack.wait(&mut patience).await?;
             match self.judge(token, patience) {
-                Judgement::Done(result) => return result.map_err(AuthError::from),
-                Judgement::Lacks(lack) => {
-                    need = lack.need;
-                    keys = lack.keys.clone();
-                }
+                Ok(verdict) => return Ok(verdict),
+                Err(Stop::Refuse(reason)) => return Err(reason.into()),
+                Err(Stop::Wait(still)) => lack = still,
             }
         }
         Err(AuthError::from(Reason::KeysUnavailable).with_retry_after(Duration::from_secs(1)))
     }
 }
 
-/// Fresh keys, then a flight that was under way, then one of the request's own; and one to spare.
+/// Fresh keys, then a fetch that was under way, then one that was sent after the request arrived; and one to spare.
 const MAX_ROUNDS: u32 = 4;
 
-/// `None` if no key of the set could have signed it.
-fn verify<'b>(parts: Parts<'_>, token: Token<'b>, keys: &KeySet) -> Option<Result<Verified<'b>, Reason>> {
-    let Token { header, algorithm, claims } = token;
-    match keys.find(header.kid(), algorithm) {
-        Find::Candidates(candidates) => Some(jose::verify(parts, claims, candidates)),
-        Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
-        Find::Unknown => None,
-    }
-}
-
-/// The one way from a verified token to a principal.
-fn verdict(verified: &Verified<'_>, issuer: &Trusted, now: UnixTime) -> Result<Verdict, Reason> {
+/// The one way from a token to a principal: only a verified one has it.
+fn principal(
+    verified: &Verified<'_>,
+    issuer: &Trusted,
+    now: UnixTime,
+) -> Result<(PrincipalBuilder, SystemTime), Reason> {
     let claims = &verified.claims;
-    let exp = claims.exp.ok_or(Reason::ClaimMissing)?;
+    let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
     let mut principal = Principal::builder("jwt")
         .issuer(Arc::clone(&issuer.id))
         .scopes(claims.scopes()?)
-        .expires_at(exp.into())
-        .verified_at(now.into())
-        .claims(claims.json);
+        .expires_at(expires_at)
+        .verified_at(now.into());
     if let Some(subject) = claims.sub.as_deref() {
         principal = principal.subject(subject);
     }
     if let Some(client) = claims.client() {
         principal = principal.client_id(client);
     }
-    Ok(Verdict::until(principal.build(), exp.into()))
+    Ok((principal, expires_at))
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refuse(reason)
+    }
+}
+
+impl From<Lack> for Stop {
+    fn from(lack: Lack) -> Self {
+        Self::Wait(lack)
+    }
 }
 
 impl fmt::Debug for JwtAuthenticator {

@@ -46,7 +46,6 @@ pub(crate) struct Rules {
 /// The claims that count. What is here has the right type; what is missing is decided by [`Claims::judge`].
 #[derive(Default)]
 pub(crate) struct Claims<'b> {
-    pub(crate) json: &'b str,
     pub(crate) iss: Option<Cow<'b, str>>,
     pub(crate) sub: Option<Cow<'b, str>>,
     client_id: Option<Cow<'b, str>>,
@@ -67,13 +66,11 @@ impl<'b> Claims<'b> {
     pub(super) fn parse(document: &'b [u8], audiences: &[String]) -> Result<Self, Reason> {
         let mut reader = Reader { claims: Claims::default(), audiences };
         match parse_object(document, &mut reader) {
-            Ok(()) => {}
-            Err(Fault::Malformed) => return Err(Reason::ClaimsMalformed),
-            Err(Fault::Duplicate) => return Err(Reason::MemberDuplicated),
-            Err(Fault::TooDeep) => return Err(Reason::NestingTooDeep),
+            Ok(()) => Ok(reader.claims),
+            Err(Fault::Malformed) => Err(Reason::ClaimsMalformed),
+            Err(Fault::Duplicate) => Err(Reason::MemberDuplicated),
+            Err(Fault::TooDeep) => Err(Reason::NestingTooDeep),
         }
-        let json = std::str::from_utf8(document).map_err(|_| Reason::ClaimsMalformed)?;
-        Ok(Claims { json, ..reader.claims })
     }
 
     /// Judges everything but the issuer and the signature: cheap, and before any key is looked for.

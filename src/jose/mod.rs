@@ -68,6 +68,13 @@ pub(crate) struct Buffers {
     claims: Vec<u8>,
 }
 
+impl Buffers {
+    /// The claims of a token that was accepted, without copying them.
+    pub(crate) fn into_claims(self) -> Result<String, Reason> {
+        String::from_utf8(self.claims).map_err(|_| Reason::ClaimsMalformed)
+    }
+}
+
 /// A token whose header and claims were judged, and whose signature was not looked at yet.
 pub(crate) struct Token<'b> {
     pub(crate) header: Header<'b>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{KeySet, RemoteKeySet};
+use super::{KeySet, Lack, Patience, RemoteKeySet};
 use crate::error::ConfigError;
 
 /// An issuer of tokens: its identifier, and the keys that may sign in its name. A key of one issuer never verifies a token of
@@ -44,6 +44,20 @@ impl From<KeySet> for Keys {
 impl From<RemoteKeySet> for Keys {
     fn from(keys: RemoteKeySet) -> Self {
         Self::Remote(keys)
+    }
+}
+
+impl Keys {
+    /// Lets `judge` look at the keys; see [`RemoteKeySet::judge`]. What fixed keys cannot judge is final.
+    pub(crate) fn judge<T>(
+        &self,
+        patience: Patience,
+        judge: impl FnOnce(&KeySet) -> Option<T>,
+    ) -> Result<Option<T>, Lack> {
+        match self {
+            Self::Fixed(keys) => Ok(judge(keys)),
+            Self::Remote(keys) => keys.judge(patience, judge),
+        }
     }
 }
 

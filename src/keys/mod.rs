@@ -11,6 +11,6 @@ mod throttle;
 pub use issuer::Issuer;
 pub(crate) use issuer::Keys;
 pub use remote::{KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
-pub(crate) use remote::{Need, Ticket};
+pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
 pub use set::KeySet;

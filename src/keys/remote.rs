@@ -48,7 +48,7 @@ const MAX_VANISHED: u32 = 3;
 ///
 /// A request whose key is known never waits: the keys are refreshed beside it, once four fifths of their time are over. If
 /// they ran out because nobody came for that long, the next request waits for fresh ones, half a second at most. A failed
-/// refresh changes nothing; it is tried again after 1, 2, 4 and then every 8 seconds, and the old keys serve for another 24
+/// refresh changes nothing; it is tried again after 1, 2 and then every 4 seconds, and the old keys serve for another 24
 /// hours. A `kid` that is not known is looked for by a fetch that is sent after the request arrived: at most two at once, and
 /// one more every 5 seconds, whatever is thrown at it. Where that is used up, or a fetch fails, the answer is 503: nobody is
 /// refused whom we could not judge.
@@ -106,10 +106,10 @@ struct State {
 
 /// The keys of one moment.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) keys: KeySet,
+struct Snapshot {
+    keys: KeySet,
     /// The fetch that brought them.
-    pub(crate) flight: u64,
+    flight: u64,
     /// Moves only when a key was removed or altered.
     generation: u64,
     fetched_at: Instant,
@@ -118,7 +118,7 @@ pub(crate) struct Snapshot {
 
 /// Why a request cannot be judged with the keys at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
+enum Need {
     /// There are none, or they are too old.
     Any,
     /// They ran out while nobody came.
@@ -127,9 +127,40 @@ pub(crate) enum Need {
     Newer,
 }
 
-/// Notes when a request arrived: what was sent before cannot speak about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(u64);
+/// What a token needs that is not at hand, and where to wait for it.
+#[derive(Debug)]
+pub(crate) struct Lack {
+    keys: RemoteKeySet,
+    need: Need,
+}
+
+/// How long a request has been waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Fetches that were sent before it arrived: they cannot speak about keys that it names.
+    sent_before: Option<u64>,
+    /// It has waited for fresh keys already.
+    waited: bool,
+}
+
+impl Patience {
+    /// Of a request that has not waited yet.
+    pub(crate) const NONE: Self = Self { sent_before: None, waited: false };
+}
+
+impl Lack {
+    /// Notes that the request arrived just now.
+    pub(crate) fn arrival(&self) -> Patience {
+        Patience { sent_before: Some(self.keys.sent()), waited: false }
+    }
+
+    /// Waits until there may be better keys; `Ok` says that it is worth judging again.
+    pub(crate) async fn wait(&self, patience: &mut Patience) -> Result<(), AuthError> {
+        self.keys.wait(self.need).await?;
+        patience.waited |= self.need == Need::Fresh;
+        Ok(())
+    }
+}
 
 /// The keys could not be fetched.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -183,12 +214,12 @@ impl RemoteKeySet {
     /// # Errors
     /// If the keys cannot be fetched; the old ones stay.
     pub async fn refresh(&self) -> Result<(), KeysError> {
-        let ticket = self.ticket();
+        let sent_before = self.sent();
         for _ in 0..MAX_VANISHED {
             let (number, landed) =
                 self.shared.board_for_refresh().map_err(|error| KeysError(error.to_string()))?;
             match landing(landed).await {
-                Some(_) if number <= ticket.0 => {}
+                Some(_) if number <= sent_before => {}
                 Some(Landing::Keys) => return Ok(()),
                 Some(Landing::Failed) => break,
                 None => {}
@@ -222,13 +253,28 @@ impl RemoteKeySet {
         }
     }
 
-    /// What was sent before now.
-    pub(crate) fn ticket(&self) -> Ticket {
-        Ticket(self.shared.state().sent)
+    /// How many fetches were sent before now.
+    fn sent(&self) -> u64 {
+        self.shared.state().sent
+    }
+
+    /// Lets `judge` look at the keys at hand. It gives `None` if none of them fits, and so does this where that is final: the
+    /// keys were asked for after the request arrived.
+    pub(super) fn judge<T>(
+        &self,
+        patience: Patience,
+        judge: impl FnOnce(&KeySet) -> Option<T>,
+    ) -> Result<Option<T>, Lack> {
+        let lack = |need| Lack { keys: self.clone(), need };
+        let loaded = self.current(patience.waited).map_err(lack)?;
+        let Some(snapshot) = &*loaded else { return Err(lack(Need::Any)) };
+        let judged = judge(&snapshot.keys);
+        let final_word = patience.sent_before.is_some_and(|before| snapshot.flight > before);
+        if judged.is_none() && !final_word { Err(lack(Need::Newer)) } else { Ok(judged) }
     }
 
     /// The keys to judge with now; sets off a refresh beside it when it is time. `waited`: fresh ones were waited for already.
-    pub(crate) fn current(&self, waited: bool) -> Result<Guard<Option<Arc<Snapshot>>>, Need> {
+    fn current(&self, waited: bool) -> Result<Guard<Option<Arc<Snapshot>>>, Need> {
         let shared = &self.shared;
         let loaded = shared.snapshot.load();
         let Some(snapshot) = &*loaded else { return Err(Need::Any) };
@@ -246,8 +292,7 @@ impl RemoteKeySet {
         Ok(loaded)
     }
 
-    /// Waits until there may be better keys. `Ok` says that it is worth judging again.
-    pub(crate) async fn wait(&self, need: Need) -> Result<(), AuthError> {
+    async fn wait(&self, need: Need) -> Result<(), AuthError> {
         let _place = self.shared.queue()?;
         for _ in 0..MAX_VANISHED {
             let landed = self.shared.board(need)?;
@@ -264,18 +309,13 @@ impl RemoteKeySet {
                 None => {}
             }
         }
-        Err(self.shared.unavailable(&self.shared.state()))
+        Err(self.shared.unavailable())
     }
 }
 
 impl Snapshot {
     fn refresh_after(&self) -> Duration {
         self.fresh_for.mul_f32(0.8)
-    }
-
-    /// Whether these keys were asked for after the request arrived.
-    pub(crate) fn is_newer_than(&self, ticket: Ticket) -> bool {
-        self.flight > ticket.0
     }
 }
 
@@ -323,7 +363,7 @@ impl Shared {
                 .map_err(|after| AuthError::from(Reason::KeysThrottled).with_retry_after(after))?,
             Need::Any | Need::Fresh => {
                 if state.failures > 0 && self.millis(now) < self.retry_at.load(Ordering::Relaxed) {
-                    return Err(self.unavailable(&state));
+                    return Err(self.unavailable());
                 }
             }
         }
@@ -391,7 +431,7 @@ impl Shared {
         }
     }
 
-    fn unavailable(&self, _state: &State) -> AuthError {
+    fn unavailable(&self) -> AuthError {
         let retry_at = self.retry_at.load(Ordering::Relaxed);
         let left = retry_at.saturating_sub(self.millis(self.clock.instant()));
         AuthError::from(Reason::KeysUnavailable).with_retry_after(Duration::from_millis(left))

@@ -41,9 +41,9 @@ impl Bucket {
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(8);
+const LAST_RETRY: Duration = Duration::from_secs(4);
 
-/// How long to wait after so many failures in a row: 1, 2, 4, then every 8 seconds. Short enough that an issuer which comes
+/// How long to wait after so many failures in a row: 1, 2, then every 4 seconds. Short enough that an issuer which comes
 /// back is noticed at once, long enough that a broken one is not hammered.
 pub(super) fn backoff(failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -78,6 +78,6 @@ mod tests {
     fn retries_slow_down_and_never_stop() {
         let seconds: Vec<u64> =
             [1, 2, 3, 4, 5, 40, u32::MAX].map(|failures| backoff(failures).as_secs()).into();
-        assert_eq!(seconds, [1, 2, 4, 8, 8, 8, 8]);
+        assert_eq!(seconds, [1, 2, 4, 4, 4, 4, 4]);
     }
 }

@@ -9,4 +9,6 @@
     clippy::disallowed_methods
 )]
 
+mod harness;
+mod provider;
 mod support;

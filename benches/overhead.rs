@@ -1,0 +1,163 @@
+//! What protection costs beside the signature: the layer against the bare verification with a prepared key, in turns.
+//!
+//! `cargo bench --bench overhead` prints, for each algorithm, the median of the ratios of interleaved pairs and its 95 %
+//! bootstrap interval. Requests are made outside the timed region; keys are fetched and cached as in production.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+#![allow(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::disallowed_methods)]
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Empty;
+use portcullis::test_util::{ScriptedHttpClient, SigningKey, TokenBuilder};
+use portcullis::{Algorithm, AuthLayer, Issuer, JwtAuthenticator, RemoteKeySet};
+use tower::{Layer, Service};
+
+const ISSUER: &str = "https://id.example";
+const AUDIENCE: &str = "https://api.example";
+const ROUNDS: usize = 400;
+/// Verifications in a row within a round: long enough for the clock, short enough that both sides meet the same weather.
+const REPEAT: usize = 20;
+
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        black_box(&request);
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+fn main() {
+    println!("algorithm  bare µs  layer µs  ratio (median of {ROUNDS} pairs, 95 % interval)");
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::Ed25519] {
+        measure(algorithm);
+    }
+}
+
+fn measure(algorithm: Algorithm) {
+    let key = Arc::new(SigningKey::generate(algorithm));
+    let builder = TokenBuilder::new(Arc::clone(&key), ISSUER, AUDIENCE).expires_in(3600);
+    let token = builder.clone().claim("nbf", builder.claims()["iat"].clone()).build();
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let prepared = prepare(&key);
+    let mut service = AuthLayer::new(authenticator(&key)).layer(Inner);
+    let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+
+    let mut bare = || {
+        let start = Instant::now();
+        for _ in 0..REPEAT {
+            prepared.verify_sig(black_box(message.as_bytes()), black_box(&signature)).unwrap();
+        }
+        start.elapsed().as_secs_f64() / REPEAT as f64
+    };
+    let mut layered = || {
+        let requests: Vec<Request<()>> = (0..REPEAT).map(|_| request(&header)).collect();
+        let start = Instant::now();
+        for request in requests {
+            let mut future = pin!(service.call(request));
+            let answer = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(answer, Poll::Ready(Ok(answer)) if answer.status() == 200));
+        }
+        start.elapsed().as_secs_f64() / REPEAT as f64
+    };
+    for _ in 0..50 {
+        bare();
+        layered();
+    }
+    let pairs: Vec<(f64, f64)> = (0..ROUNDS)
+        .map(|round| {
+            if round % 2 == 0 {
+                let bare = bare();
+                (bare, layered())
+            } else {
+                let layered = layered();
+                (bare(), layered)
+            }
+        })
+        .collect();
+    let ratios: Vec<f64> = pairs.iter().map(|(bare, layered)| layered / bare).collect();
+    let (low, high) = interval(&ratios);
+    println!(
+        "{:9}  {:7.2}  {:8.2}  {:.3} ({low:.3} to {high:.3})",
+        algorithm.to_string(),
+        median(pairs.iter().map(|pair| pair.0).collect()) * 1e6,
+        median(pairs.iter().map(|pair| pair.1).collect()) * 1e6,
+        median(ratios),
+    );
+}
+
+fn prepare(key: &SigningKey) -> ParsedPublicKey {
+    let jwk = key.jwk();
+    let bytes = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    match key.algorithm() {
+        Algorithm::RS256 => RsaPublicKeyComponents { n: bytes("n"), e: bytes("e") }
+            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+            .unwrap(),
+        Algorithm::ES256 => {
+            let point = [vec![4], bytes("x"), bytes("y")].concat();
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).unwrap()
+        }
+        _ => ParsedPublicKey::new(&ED25519, bytes("x")).unwrap(),
+    }
+}
+
+/// Keys that were fetched once, from a script.
+fn authenticator(key: &SigningKey) -> JwtAuthenticator {
+    let http = ScriptedHttpClient::new();
+    http.answer("https://id.example/keys", serde_json::json!({"keys": [key.jwk()]}).to_string());
+    let keys = RemoteKeySet::builder("https://id.example/keys").http_client(http).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(keys.warm_up()).unwrap();
+    JwtAuthenticator::builder(Issuer::new(ISSUER, keys), AUDIENCE).build().unwrap()
+}
+
+fn request(header: &HeaderValue) -> Request<()> {
+    let mut request = Request::new(());
+    request.headers_mut().insert("authorization", header.clone());
+    request
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// 95 % bootstrap interval of the median, with a small generator of its own so that it is the same each time.
+fn interval(values: &[f64]) -> (f64, f64) {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut medians: Vec<f64> = (0..1000)
+        .map(|_| median((0..values.len()).map(|_| values[(next() % values.len() as u64) as usize]).collect()))
+        .collect();
+    medians.sort_unstable_by(f64::total_cmp);
+    (medians[25], medians[974])
+}

@@ -1,0 +1,110 @@
+//! Loads that take their time: `scripts/soak`, or `scripts/soak --short`. Each prints what it saw and fails if that is wrong.
+#![allow(missing_docs, unreachable_pub, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
+
+mod flood;
+#[path = "../it/harness.rs"]
+mod harness;
+mod outage;
+mod rotation;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long each load takes.
+pub struct Plan {
+    pub rotation: Duration,
+    pub rotations: u32,
+    pub flood: Duration,
+    pub outage: Duration,
+}
+
+const FULL: Plan = Plan {
+    rotation: Duration::from_secs(42),
+    rotations: 7,
+    flood: Duration::from_secs(10),
+    outage: Duration::from_secs(60),
+};
+
+const SHORT: Plan = Plan {
+    rotation: Duration::from_secs(6),
+    rotations: 3,
+    flood: Duration::from_secs(4),
+    outage: Duration::from_secs(8),
+};
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let plan = if arguments.iter().any(|argument| argument == "--short") { SHORT } else { FULL };
+    let wanted = |name: &str| {
+        let named = |argument: &&String| !argument.starts_with("--");
+        arguments.iter().filter(named).count() == 0 || arguments.iter().any(|argument| argument == name)
+    };
+    let mut ran = 0;
+    if wanted("rotation") && rotation::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("flood") && flood::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("outage") && outage::run(&plan).await {
+        ran += 1;
+    }
+    println!("{ran} passed, 0 failed");
+    assert!(ran > 0 || std::env::var_os("CI").is_none(), "nothing ran");
+}
+
+/// Every answer of a load: how many of each status, and how long they took.
+#[derive(Default)]
+pub struct Answers {
+    pub statuses: BTreeMap<u16, usize>,
+    times: Vec<Duration>,
+}
+
+impl Answers {
+    pub fn add(&mut self, status: u16, time: Duration) {
+        *self.statuses.entry(status).or_default() += 1;
+        self.times.push(time);
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        self.times.extend(other.times);
+    }
+
+    pub fn only(&self, status: u16) -> bool {
+        !self.statuses.is_empty() && self.statuses.keys().all(|seen| *seen == status)
+    }
+
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times[(times.len() * percent / 100).min(times.len() - 1)]
+    }
+
+    pub fn slowest(&self) -> Duration {
+        self.times.iter().copied().max().unwrap()
+    }
+}
+
+impl std::fmt::Display for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (p50, p99, max) = (self.percentile(50), self.percentile(99), self.slowest());
+        write!(f, "statuses {:?}, p50 {p50:?}, p99 {p99:?}, slowest {max:?}", self.statuses)
+    }
+}
