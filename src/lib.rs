@@ -1,4 +1,69 @@
-//! Tower layers that protect HTTP resource servers.
+//! Tower layers that protect HTTP resource servers: bearer tokens, scopes, rate limits, and one [`Principal`].
+//!
+//! ```no_run
+//! use axum::{Router, handler::Handler, routing::get};
+//! use portcullis::{
+//!     AuthError, AuthLayer, Issuer, JwtAuthenticator, Principal, Quota, RateLimitLayer, require_scopes,
+//! };
+//!
+//! # fn main() -> Result<(), portcullis::ConfigError> {
+//! // The keys are found by discovery, fetched when first needed, refreshed beside the requests, kept through outages.
+//! let issuer = Issuer::discover("https://id.example.com");
+//! let auth = AuthLayer::new(JwtAuthenticator::builder(issuer, "https://api.example.com").build()?);
+//!
+//! let app: Router = Router::new()
+//!     .route("/todo", get(list.layer(require_scopes(["todo:read"]))).post(create.layer(require_scopes(["todo:write"]))))
+//!     .layer(RateLimitLayer::per_client(Quota::per_minute(600)))
+//!     .layer(auth); // runs first; CORS and tracing layers go outside of it
+//! # Ok(())
+//! # }
+//!
+//! async fn list(caller: Principal) -> Result<String, AuthError> {
+//!     Ok(format!("todos of {}", caller.require_subject()?))
+//! }
+//! # async fn create() {}
+//! ```
+//!
+//! # The parts
+//! - [`AuthLayer`] finds the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] into
+//!   the request's extensions, or refuses.
+//! - [`JwtAuthenticator`] judges JWT access tokens (RFC 9068) with the keys of an [`Issuer`]. An authenticator of your own is
+//!   one trait away, and stands beside others with [`Authenticator::or`].
+//! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
+//! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own.
+//! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`reject`]), and
+//!   [`AuthLayer::on_reject`] makes the bodies, also for what is refused beneath.
+//!
+//! # In axum
+//! Layers run from the last to the first. Hang guards on handlers ([`Handler::layer`][hl]): `get(list).layer(g).post(create)`
+//! leaves `create` unguarded, and a guard on the whole method router answers 403 where 405 is right. `Router::layer` also covers
+//! unknown paths, which are then a 401; `Router::route_layer` leaves them a 404. A preflight carries no credential: `CorsLayer`
+//! goes outside, added after the `AuthLayer`, and so does `TraceLayer`.
+//!
+//! [hl]: https://docs.rs/axum/0.8/axum/handler/trait.Handler.html#method.layer
+//!
+//! # In bare hyper
+//! The same layers in a `tower::ServiceBuilder` under `hyper_util::service::TowerToHyperService`; see `examples/hyper.rs`. The
+//! handler reads `request.extensions().get::<Principal>()`.
+//!
+//! # What it does not do
+//! It issues no tokens and logs nobody in. It does not decrypt tokens, follow keys that a token names (`jwk`, `jku`, `x5u`), read
+//! tokens from the query or a form, or accept shared secrets for JWTs. A signed token cannot be called back before it expires.
+//! Tokens that are bound to a key of their sender (`cnf`) are refused, since nobody proves that key yet. TLS is yours: a
+//! bearer token on a plain connection is everybody's.
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`] |
+//! | `rate-limit` | yes | [`RateLimitLayer`] |
+//! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
+//! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
+//! | `axum` | | extractors ([`axum`]), `OriginalUri`, `ConnectInfo` |
+//! | `test-util` | | [`test_util`]: a fake authorization server, tokens, clocks |
+//! | `full` | | all but `test-util` |
+//!
+//! Without any feature there are the layers and the seam, and no network stack.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod authn;
@@ -46,3 +111,8 @@ pub use rate_limit::{Quota, RateKey, RateLimitLayer};
 pub use reject::{EmptyBody, ProblemJson, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeRule, ScopeSet, colon_hierarchy};
 pub use time::{Clock, SystemClock};
+
+/// The README's code is compiled like that of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
