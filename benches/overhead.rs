@@ -3,7 +3,13 @@
 //! `cargo bench --bench overhead` prints, for each algorithm, the median of the ratios of interleaved pairs and its 95 %
 //! bootstrap interval. Requests are made outside the timed region; keys are fetched and cached as in production.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic
+)]
 #![allow(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::disallowed_methods)]
 
 use std::convert::Infallible;

@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(feature = "jwt")]
+use std::time::Duration;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time, twice: by the wall and by a stopwatch.
 ///
@@ -35,16 +37,17 @@ impl Clock for SystemClock {
 }
 
 /// A point in time in milliseconds since the Unix epoch. All arithmetic saturates, so no claim can overflow it.
+#[cfg(feature = "jwt")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnixTime(i64);
 
+#[cfg(feature = "jwt")]
 impl UnixTime {
     pub(crate) const fn from_secs(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
     /// A fractional NumericDate (RFC 7519 §2), rounded towards zero to a millisecond; out of range saturates.
-    #[cfg(feature = "jwt")]
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
@@ -63,6 +66,7 @@ impl UnixTime {
     }
 }
 
+#[cfg(feature = "jwt")]
 impl From<SystemTime> for UnixTime {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
@@ -72,6 +76,7 @@ impl From<SystemTime> for UnixTime {
     }
 }
 
+#[cfg(feature = "jwt")]
 impl From<UnixTime> for SystemTime {
     /// A time that the platform cannot hold becomes the epoch: for an expiry that is long past, which is the safe side.
     fn from(time: UnixTime) -> Self {
@@ -81,6 +86,7 @@ impl From<UnixTime> for SystemTime {
     }
 }
 
+#[cfg(feature = "jwt")]
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -100,7 +106,7 @@ impl OncePerSecond {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "jwt"))]
 mod tests {
     use super::*;
 
@@ -112,7 +118,6 @@ mod tests {
         let _: SystemTime = far.into();
     }
 
-    #[cfg(feature = "jwt")]
     #[test]
     fn fractions_keep_milliseconds_and_huge_values_saturate() {
         assert_eq!(UnixTime::from_secs_f64(1.25), UnixTime(1250));

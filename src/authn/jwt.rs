@@ -147,7 +147,9 @@ impl Judge {
             Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
             Find::Unknown => None,
         })?;
-        Ok(principal(&verified.ok_or(Reason::KeyUnknown)??, issuer, now)?)
+        let verified = verified.ok_or(Reason::KeyUnknown)??;
+        header.judge_typ(self.rules.typ)?;
+        Ok(principal(&verified, issuer, now)?)
     }
 
     /// Waits for keys and judges again, until there is a verdict or none is to be had.

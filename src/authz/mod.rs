@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use layer::{RequireLayer, require_any_of, require_authenticated, require_scopes};
 pub use service::Require;
+#[cfg(feature = "axum")]
 pub(crate) use service::authenticated;
 
 use serde_json::Value;

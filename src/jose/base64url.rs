@@ -1,23 +1,36 @@
 //! Base64url to the letter (RFC 7515 §2): no padding, no white space, no other characters, no bits left over.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::engine::GeneralPurpose;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use base64::engine::Simd;
+use base64::engine::general_purpose::NO_PAD;
+
+/// Tokens are long, and decoding them byte by byte would be the largest cost beside the signature.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static ENGINE: LazyLock<GeneralPurpose> =
+    LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD));
 
 /// Decodes into a buffer that is reused; `None` if the text is not exact.
 pub(super) fn decode_into(text: &str, buffer: &mut Vec<u8>) -> Option<()> {
     buffer.clear();
-    URL_SAFE_NO_PAD.decode_vec(text, buffer).ok()
+    ENGINE.decode_vec(text, buffer).ok()
 }
 
 /// Decodes onto the stack; `None` if the text is not exact or too long.
 pub(super) fn decode_slice<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-    let len = URL_SAFE_NO_PAD.decode_slice(text, buffer).ok()?;
+    let len = ENGINE.decode_slice(text, buffer).ok()?;
     buffer.get(..len)
 }
 
 /// Decodes into a fresh vector; `None` if the text is not exact.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    ENGINE.decode(text).ok()
 }
 
 #[cfg(test)]

@@ -21,13 +21,20 @@ pub(crate) enum Typ {
     AccessTokenOrJwt,
 }
 
-impl Typ {
-    pub(super) fn judge(self, typ: Option<&str>) -> Result<(), Reason> {
+/// What a token says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SaidTyp {
+    AccessToken,
+    JwtOrNothing,
+    Other,
+}
+
+impl SaidTyp {
+    pub(super) fn read(typ: Option<&str>) -> Self {
         match typ {
-            Some(typ) if is_media_type(typ, "at+jwt") => Ok(()),
-            Some(typ) if !is_media_type(typ, "jwt") => Err(Reason::TypeRefused),
-            _ if self == Self::AccessTokenOrJwt => Ok(()),
-            _ => Err(Reason::TypeJwtRefused),
+            Some(typ) if is_media_type(typ, "at+jwt") => Self::AccessToken,
+            Some(typ) if !is_media_type(typ, "jwt") => Self::Other,
+            _ => Self::JwtOrNothing,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::{Error as _, MapAccess};
 
-use super::claims::Typ;
+use super::claims::{SaidTyp, Typ};
 use super::json::{Fault, Members, Skip, Text, parse_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
@@ -68,7 +68,7 @@ impl<'b> Header<'b> {
     }
 
     /// Refuses what the header alone rules out.
-    pub(super) fn judge(&self, typ: Typ) -> Result<(), Reason> {
+    pub(super) fn judge(&self) -> Result<(), Reason> {
         if self.critical {
             return Err(Reason::CriticalHeader);
         }
@@ -78,7 +78,17 @@ impl<'b> Header<'b> {
         if self.cty.as_deref().is_some_and(|cty| is_media_type(cty, "jwt")) {
             return Err(Reason::NestedToken);
         }
-        typ.judge(self.typ.as_deref())
+        if self.said_typ() == SaidTyp::Other { Err(Reason::TypeRefused) } else { Ok(()) }
+    }
+
+    /// Judged last, when all else is right: then a log line that blames the `typ` alone, and names the setting, is true.
+    pub(crate) fn judge_typ(&self, typ: Typ) -> Result<(), Reason> {
+        let refused = typ == Typ::AccessToken && self.said_typ() == SaidTyp::JwtOrNothing;
+        if refused { Err(Reason::TypeJwtRefused) } else { Ok(()) }
+    }
+
+    fn said_typ(&self) -> SaidTyp {
+        SaidTyp::read(self.typ.as_deref())
     }
 }
 

@@ -86,7 +86,7 @@ impl<'b> Token<'b> {
     /// Decodes and parses both JSON parts, strictly, and refuses what the header alone rules out.
     pub(crate) fn parse(parts: Parts<'_>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
         let header = Header::parse(parts.header, &mut buffers.header)?;
-        header.judge(rules.typ)?;
+        header.judge()?;
         let algorithm = header.algorithm()?;
         base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
         let claims = Claims::parse(&buffers.claims, &rules.audiences)?;

@@ -8,8 +8,7 @@ mod remote;
 mod set;
 mod throttle;
 
-pub use issuer::Issuer;
-pub(crate) use issuer::Keys;
+pub use issuer::{Issuer, Keys};
 pub use remote::{KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
 pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
