@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 ///
 /// Credentials are read from header fields only; a token in the query or in a form is ignored, so that it never counts (OAuth
 /// 2.1 §5.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two schemes are equal without case, as they are read.
+#[derive(Clone, Debug, Eq)]
 #[non_exhaustive]
 pub enum Presentation {
     /// `Authorization: SCHEME token68` (RFC 9110 §11.6.2), where the scheme is compared without case.
@@ -38,6 +40,16 @@ impl Presentation {
     #[must_use]
     pub const fn header(name: HeaderName) -> Self {
         Self::Header(name)
+    }
+}
+
+impl PartialEq for Presentation {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Scheme(one), Self::Scheme(two)) => one.eq_ignore_ascii_case(two),
+            (Self::Header(one), Self::Header(two)) => one == two,
+            _ => false,
+        }
     }
 }
 

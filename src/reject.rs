@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 
+use crate::authn::DEFAULT_REALM;
 use crate::challenge::Challenge;
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::time::OncePerSecond;
@@ -101,7 +103,8 @@ pub(crate) fn refuse<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<
 /// A refusal of a guard, a limit or an extractor. The layer above writes its challenges and its body over this; until then it
 /// is a correct answer by itself.
 pub(crate) fn refuse_beneath<B: Default>(error: &AuthError) -> Response<B> {
-    let challenges = [Challenge::bearer()];
+    // Never a bare scheme (RFC 6750 §3), where no layer stands above.
+    let challenges = [Challenge::bearer().with("realm", DEFAULT_REALM)];
     refuse(error, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody)
 }
 
@@ -113,12 +116,12 @@ pub(crate) fn render_again<B>(
     body: &impl Reject<B>,
 ) -> Response<B> {
     let (custom, content) = body.reject(error).into_parts();
-    for name in [CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING] {
+    // They speak of the body that is lost: a plain body that claims to be compressed cannot be read.
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
         response.headers_mut().remove(name);
     }
-    for (name, value) in &custom.headers {
-        response.headers_mut().insert(name, value.clone());
-    }
+    response.headers_mut().extend(custom.headers);
+    response.extensions_mut().extend(custom.extensions);
     let mut response = response.map(|_| content);
     stamp(&mut response, error, offer);
     response

@@ -18,6 +18,7 @@ use http::{Extensions, HeaderMap, Method, Uri};
 
 pub use future::{AuthFuture, ResponseFuture};
 pub use layer::AuthLayer;
+pub(crate) use layer::DEFAULT_REALM;
 pub use or::Or;
 pub use service::Auth;
 

@@ -12,3 +12,13 @@
 mod harness;
 mod provider;
 mod support;
+
+mod auth_layer;
+mod authz;
+mod axum;
+mod dispatch;
+mod hyper;
+mod rate_limit;
+mod readiness;
+mod reject;
+mod stub;
