@@ -61,6 +61,26 @@ pub trait Authenticator: Send + Sync + 'static {
     }
 }
 
+/// Authenticators that are chosen when the program starts, from its configuration: `Box<dyn Authenticator>` has
+/// [`or`](Authenticator::or) too.
+impl<A: Authenticator + ?Sized> Authenticator for Box<A> {
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
+        (**self).recognizes(credential)
+    }
+
+    fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
+        (**self).authenticate(credential, context)
+    }
+
+    fn presentations(&self) -> Vec<Presentation> {
+        (**self).presentations()
+    }
+
+    fn challenges(&self) -> Vec<Challenge> {
+        (**self).challenges()
+    }
+}
+
 /// How surely an authenticator recognises a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Match {

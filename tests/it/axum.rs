@@ -1,16 +1,20 @@
 //! axum: extractors, nesting, where layers go, and the traps of putting them elsewhere.
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::Body;
 use axum::handler::Handler as _;
 use axum::http::HeaderValue;
 use axum::routing::{get, post};
 use http::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioExecutor;
 use portcullis::{
     AuthError, AuthFuture, AuthLayer, Authenticator, Credential, Match, Principal, Reason, RequestContext,
     Verdict, require_scopes,
 };
 use serde::Deserialize;
+use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
@@ -222,4 +226,18 @@ async fn head_is_guarded_as_get_is() {
         assert_eq!(offers(&head), offers(&get));
         assert_eq!(text(head).await, "");
     }
+}
+
+#[tokio::test]
+async fn the_address_of_a_connection_is_known_beneath_axum() {
+    let seen = async |request: Request<Body>| format!("{:?}", RequestContext::new(&request).peer_addr());
+    let app = Router::new().route("/", get(seen)).layer(auth().optional());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let service = app.clone().into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async { axum::serve(listener, service).await });
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let response = client.get(url.parse().unwrap()).await.unwrap().map(Body::new);
+    assert_eq!(text(response).await, "Some(127.0.0.1)");
+    assert_eq!(text(ask(&app, "GET /", None).await).await, "None");
 }

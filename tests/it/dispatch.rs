@@ -165,3 +165,29 @@ async fn signed_tokens_go_to_the_keys_and_all_else_does_not() {
         }
     }
 }
+
+/// Which kinds there are may stand in a configuration: then their number is not known when the program is compiled.
+#[tokio::test]
+async fn authenticators_can_be_chosen_at_run_time() {
+    let configured: [(&[&str], _, _); 3] = [
+        (&["bearer"], Ok("bearer"), Err(Reason::CredentialMissing)),
+        (&["key"], Err(Reason::SchemeUnsupported), Ok("key")),
+        (&["key", "bearer"], Ok("bearer"), Ok("key")),
+    ];
+    for (names, by_bearer, by_key) in configured {
+        let kinds = || {
+            let boxed = names.iter().map(|name| -> Box<dyn Authenticator> {
+                match *name {
+                    "key" => Box::new(Stub::new("key").api_key()),
+                    _ => Box::new(Stub::new("bearer")),
+                }
+            });
+            boxed.reduce(|one, other| Box::new(one.or(other))).unwrap()
+        };
+        assert_eq!(judge(kinds(), ("authorization", "Bearer ann")).await, by_bearer, "{names:?}");
+        assert_eq!(judge(kinds(), ("x-api-key", "ann")).await, by_key, "{names:?}");
+        let offered = offers(&send(&AuthLayer::new(kinds()), request(&[], Full::default())).await);
+        assert_eq!(offered.len(), names.len(), "{offered:?}");
+        assert_eq!(offered.contains(&"ApiKey".to_owned()), names.contains(&"key"));
+    }
+}

@@ -156,6 +156,10 @@ async fn a_closure_decides_with_or_without_a_layer_above() {
     assert_eq!(statuses(&app, &["GET /a"], "bob").await, [200]);
     let bare = Router::new().route("/bare", get(async || "")).layer(by_path);
     assert_eq!(statuses(&bare, &["GET /bare", "GET /bare"], "ann").await, [200, 429]);
+    // Complete though no layer stands above: this is how strangers are limited before anything is judged.
+    let response = ask(&bare, "GET /bare", None).await;
+    assert_eq!((response.status(), header(&response, "retry-after")), (TOO_OFTEN, Some("3600")));
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
 }
 
 #[tokio::test]

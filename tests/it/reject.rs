@@ -40,7 +40,8 @@ async fn refused<A: Authenticator>(
 
 #[tokio::test]
 async fn only_the_scheme_that_was_used_hears_what_was_wrong() {
-    let rows: &[(&[(&str, &str)], u16, &[&str])] = &[
+    type Lines<'a> = &'a [(&'static str, &'a str)];
+    let rows: &[(Lines<'_>, u16, &[&str])] = &[
         // RFC 6750 §3.1: no error where nothing was sent, or a method that is not supported.
         (&[], 401, &["Bearer", "ApiKey"]),
         (&[("authorization", "Basic YTpi")], 401, &["Bearer", "ApiKey"]),
@@ -174,8 +175,10 @@ async fn problems_are_json() {
         });
         assert_eq!(problem, expected);
     }
-    let fine = ask(&app, "GET /", "ann").await;
+    // Still optional.
+    let fine = ask(&app, "GET /", None).await;
     assert_eq!(header(&fine, "content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(text(fine).await, "fine");
 }
 
 /// Tries to turn every refusal into its opposite.
