@@ -73,7 +73,7 @@ fn measure(algorithm: Algorithm) {
     let mut service = AuthLayer::new(authenticator(&key)).layer(Inner);
     let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
 
-    let mut bare = || {
+    let bare = || {
         let start = Instant::now();
         for _ in 0..REPEAT {
             prepared.verify_sig(black_box(message.as_bytes()), black_box(&signature)).unwrap();

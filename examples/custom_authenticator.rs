@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Router, routing::get};
 use portcullis::{
-    AuthError, AuthFuture, AuthLayer, Authenticator, Challenge, Credential, Match, Presentation, Principal,
+    AuthError, AuthFuture, AuthLayer, Authenticator, Credential, Match, Presentation, Principal,
     RequestContext, Verdict,
 };
 
@@ -23,10 +23,7 @@ impl Authenticator for PartnerKeys {
         })
     }
     fn presentations(&self) -> Vec<Presentation> {
-        vec![Presentation::header(http::HeaderName::from_static("x-partner-key"))]
-    }
-    fn challenges(&self) -> Vec<Challenge> {
-        vec![Challenge::new("PartnerKey")]
+        vec![Presentation::header(http::HeaderName::from_static("x-partner-key"), "PartnerKey")]
     }
 }
 

@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// All routes, with what guards each.
 fn app(auth: AuthLayer<JwtAuthenticator>, quota: Quota) -> Router {
-    let auth = auth.on_reject(problem_json());
+    let auth = auth.on_reject(problem_json);
     let protected = Router::new()
         .route("/api/ping", get(ping))
         .route("/whoami", get(whoami))

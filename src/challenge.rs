@@ -59,6 +59,10 @@ impl Challenge {
         self.scheme
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.params.iter().any(|(present, _)| present.eq_ignore_ascii_case(name))
+    }
+
     /// The field value. `None` cannot happen: everything written is visible ASCII or a space.
     pub(crate) fn to_header_value(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(self.to_string()).ok()

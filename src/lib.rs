@@ -64,6 +64,7 @@
 //! | `full` | | all but `test-util` |
 //!
 //! Without any feature there are the layers and the seam, and no network stack.
+#![warn(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod authn;
@@ -91,7 +92,7 @@ mod time;
 
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
-pub use authn::{AuthFuture, AuthLayer, Authenticator, Match, RequestContext, Reuse, Verdict};
+pub use authn::{Auth, AuthFuture, AuthLayer, Authenticator, Match, Or, RequestContext, Reuse, Verdict};
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
 pub use challenge::Challenge;
 pub use credential::{Credential, Presentation};
@@ -108,8 +109,8 @@ pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::{Quota, RateKey, RateLimitLayer};
-pub use reject::{EmptyBody, ProblemJson, Reject, problem_json};
-pub use scope::{InvalidScope, Scope, ScopeRule, ScopeSet, colon_hierarchy};
+pub use reject::{EmptyBody, Reject, problem_json};
+pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 pub use time::{Clock, SystemClock};
 
 /// The README's code is compiled like that of the documentation.

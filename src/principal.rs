@@ -102,7 +102,7 @@ impl Principal {
         &self.facts.scopes
     }
 
-    /// Whether the grant covers `scope` under the layer's [`ScopeRule`](crate::ScopeRule).
+    /// Whether the grant covers `scope` under the layer's rule.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
         grants(&self.facts.scopes, scope, self.rule.as_deref())

@@ -21,9 +21,8 @@ use crate::challenge::Challenge;
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::time::OncePerSecond;
 
-/// Makes the body of a refusal: see [`AuthLayer::on_reject`](crate::AuthLayer::on_reject).
-///
-/// Implemented by closures `Fn(&AuthError) -> Response<B>`, by [`EmptyBody`] and by [`ProblemJson`].
+/// Makes the body of a refusal: functions `Fn(&AuthError) -> Response<B>`, and [`EmptyBody`]. See
+/// [`AuthLayer::on_reject`](crate::AuthLayer::on_reject).
 pub trait Reject<B> {
     /// A response with a body and its `Content-Type`. Status, challenges, `Retry-After` and `Cache-Control` are set
     /// afterwards, whatever stands in it.
@@ -50,40 +49,41 @@ impl<B: Default> Reject<B> for EmptyBody {
     }
 }
 
-/// Refusals with a body of `application/problem+json` (RFC 9457).
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct ProblemJson;
-
-/// Refusals as `application/problem+json` (RFC 9457): type `about:blank`, the status phrase as title, a sentence as detail, and
-/// the code of the [`Reason`] as the extension member `reason`.
+/// A refusal as `application/problem+json` (RFC 9457), for [`AuthLayer::on_reject`](crate::AuthLayer::on_reject): type
+/// `about:blank`, the status phrase as title, a sentence as detail, and the code of the [`Reason`] as the extension member
+/// `reason`.
 ///
 /// ```
 /// # use portcullis::{AuthLayer, Authenticator, problem_json};
-/// # fn with_problems<A: Authenticator>(authenticator: A) {
-/// let auth = AuthLayer::new(authenticator).on_reject(problem_json());
+/// # use bytes::Bytes;
+/// # use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+/// # fn with_problems<A: Authenticator + Clone>(authenticator: A) {
+/// let auth = AuthLayer::new(authenticator).on_reject(problem_json::<axum::body::Body>);
+/// # }
+/// # fn boxed<A: Authenticator>(authenticator: A) {
+/// // A body that is not made of bytes is made of one that is:
+/// let auth = AuthLayer::new(authenticator)
+///     .on_reject(|error| problem_json(error).map(|body: Full<Bytes>| -> BoxBody<Bytes, _> { body.boxed() }));
 /// # }
 /// ```
-#[must_use]
-pub const fn problem_json() -> ProblemJson {
-    ProblemJson
+pub fn problem_json<B: From<Bytes>>(error: &AuthError) -> Response<B> {
+    let status = error.status();
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": error.to_string(),
+        "reason": error.reason().code(),
+    });
+    let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
-impl<B: From<Bytes>> Reject<B> for ProblemJson {
-    fn reject(&self, error: &AuthError) -> Response<B> {
-        let status = error.status();
-        let problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "detail": error.to_string(),
-            "reason": error.reason().code(),
-        });
-        let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response
-    }
-}
+/// Marks a refusal from beneath that no layer has given its challenges and its body yet. A layer in between that wants to hide
+/// a refusal takes the [`AuthError`] out of the extensions, and sets the status that it likes.
+#[derive(Clone, Copy, Debug)]
+struct Unrendered;
 
 /// What a layer offers in its 401s, and which scheme the request used, if any.
 #[derive(Clone, Copy)]
@@ -105,25 +105,32 @@ pub(crate) fn refuse<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<
 pub(crate) fn refuse_beneath<B: Default>(error: &AuthError) -> Response<B> {
     // Never a bare scheme (RFC 6750 §3), where no layer stands above.
     let challenges = [Challenge::bearer().with("realm", DEFAULT_REALM)];
-    refuse(error, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody)
+    let mut response =
+        refuse(error, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody);
+    response.extensions_mut().insert(Unrendered);
+    response
 }
 
-/// Gives a refusal from beneath the challenges and the body of the layer above; other headers of the response stay.
-pub(crate) fn render_again<B>(
+/// Gives a refusal from beneath the challenges and the body of the layer above, the nearest one; other headers of the response
+/// stay.
+pub(crate) fn render_from_beneath<B>(
     mut response: Response<B>,
-    error: &AuthError,
     offer: Offer<'_>,
     body: &impl Reject<B>,
 ) -> Response<B> {
-    let (custom, content) = body.reject(error).into_parts();
-    // They speak of the body that is lost: a plain body that claims to be compressed cannot be read.
+    if response.extensions_mut().remove::<Unrendered>().is_none() {
+        return response;
+    }
+    let Some(error) = response.extensions_mut().remove::<AuthError>() else { return response };
+    let (custom, content) = body.reject(&error).into_parts();
+    // They describe a body that is about to go.
     for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
         response.headers_mut().remove(name);
     }
     response.headers_mut().extend(custom.headers);
     response.extensions_mut().extend(custom.extensions);
     let mut response = response.map(|_| content);
-    stamp(&mut response, error, offer);
+    stamp(&mut response, &error, offer);
     response
 }
 

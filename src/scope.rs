@@ -117,43 +117,29 @@ impl fmt::Debug for ScopeSet {
     }
 }
 
-/// Whether a scope that was granted covers one that is needed: the rule of a hierarchy.
-///
-/// Equal scopes always cover each other; the rule is asked only about different ones. Ready-made: [`colon_hierarchy`]. Any
-/// function or closure of the same shape is a rule.
+/// The hierarchy in which `user` covers `user:email` and `user:email:read`: a rule for
+/// [`AuthLayer::scope_rule`](crate::AuthLayer::scope_rule).
 ///
 /// ```
-/// use portcullis::{ScopeRule, colon_hierarchy};
-/// assert!(colon_hierarchy.covers("user", "user:email"));
-/// assert!(!colon_hierarchy.covers("user:email", "user"));
-/// assert!(!colon_hierarchy.covers("use", "user"));
+/// use portcullis::colon_hierarchy;
+/// assert!(colon_hierarchy("user", "user:email"));
+/// assert!(!colon_hierarchy("user:email", "user"));
+/// assert!(!colon_hierarchy("use", "user"));
 /// ```
-pub trait ScopeRule: Send + Sync + 'static {
-    /// Whether `granted` covers `needed`.
-    fn covers(&self, granted: &str, needed: &str) -> bool;
-}
-
-impl<F> ScopeRule for F
-where
-    F: Fn(&str, &str) -> bool + Send + Sync + 'static,
-{
-    fn covers(&self, granted: &str, needed: &str) -> bool {
-        self(granted, needed)
-    }
-}
-
-/// The hierarchy in which `user` covers `user:email` and `user:email:read`, but `user:email` does not cover `user`.
 #[must_use]
 pub fn colon_hierarchy(granted: &str, needed: &str) -> bool {
     needed.strip_prefix(granted).is_some_and(|rest| rest.starts_with(':'))
 }
 
+/// Whether a scope that was granted covers one that is needed.
+type Rule = dyn Fn(&str, &str) -> bool + Send + Sync;
+
 /// A shared rule; `None` is the exact rule.
-pub(crate) type SharedRule = Option<Arc<dyn ScopeRule>>;
+pub(crate) type SharedRule = Option<Arc<Rule>>;
 
 /// Whether the grant covers one scope under a rule.
-pub(crate) fn grants(granted: &ScopeSet, needed: &str, rule: Option<&dyn ScopeRule>) -> bool {
-    granted.iter().any(|scope| scope == needed || rule.is_some_and(|rule| rule.covers(scope, needed)))
+pub(crate) fn grants(granted: &ScopeSet, needed: &str, rule: Option<&Rule>) -> bool {
+    granted.iter().any(|scope| scope == needed || rule.is_some_and(|rule| rule(scope, needed)))
 }
 
 fn is_scope_token(text: &str) -> bool {

@@ -14,13 +14,15 @@ pub(crate) fn extract<'a>(
     headers: &'a HeaderMap,
     presentations: &'a [Presentation],
 ) -> Result<Option<Credential<'a>>, Reason> {
-    let authorization = single(headers, &AUTHORIZATION)?;
-    let mut found = match authorization {
-        Some(value) => Some(from_authorization(value, presentations)?),
-        None => None,
-    };
+    let mut found = None;
+    // Where nobody reads `Authorization` it is for somebody else, such as a gateway.
+    if presentations.iter().any(|presentation| presentation.header_name().is_none())
+        && let Some(value) = single(headers, &AUTHORIZATION)?
+    {
+        found = Some(from_authorization(value, presentations)?);
+    }
     for presentation in presentations {
-        let Presentation::Header(name) = presentation else { continue };
+        let Some(name) = presentation.header_name() else { continue };
         if let Some(value) = single(headers, name)? {
             if found.is_some() {
                 return Err(Reason::SeveralCredentials);
@@ -50,9 +52,9 @@ fn from_authorization<'a>(
     let (scheme, rest) = bytes.split_at_checked(scheme_len).unwrap_or((bytes, &[]));
     let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| is_token(scheme));
     let scheme = scheme.ok_or(Reason::AuthorizationMalformed)?;
-    let known = presentations.iter().find(
-        |presentation| matches!(presentation, Presentation::Scheme(name) if name.eq_ignore_ascii_case(scheme)),
-    );
+    let known = presentations.iter().find(|presentation| {
+        presentation.header_name().is_none() && presentation.scheme_name().eq_ignore_ascii_case(scheme)
+    });
     let presentation = known.ok_or(Reason::SchemeUnsupported)?;
     // RFC 6750 §2.1: 1*SP between the scheme and the token.
     let token = rest.get(rest.iter().take_while(|byte| **byte == b' ').count()..).unwrap_or_default();
@@ -98,7 +100,7 @@ mod tests {
     const KEY: HeaderName = HeaderName::from_static("x-api-key");
 
     fn read(lines: &[(&'static str, &[u8])]) -> Result<Option<String>, Reason> {
-        let presentations = [Presentation::BEARER, Presentation::header(KEY)];
+        let presentations = [Presentation::BEARER, Presentation::header(KEY, "ApiKey")];
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_bytes(value).unwrap());
@@ -170,5 +172,19 @@ mod tests {
         assert_eq!(read(&[("x-api-key", b"k"), ("x-api-key", b"k")]), Err(Reason::SeveralCredentials));
         assert_eq!(read(&[("x-api-key", b"")]), Err(Reason::AuthorizationMalformed));
         assert_eq!(read(&[("x-api-key", b"a b")]), Err(Reason::AuthorizationMalformed));
+    }
+
+    #[test]
+    fn authorization_is_for_somebody_else_where_nobody_reads_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Basic YTpi"));
+        headers.insert(KEY, HeaderValue::from_static("k"));
+        let found =
+            |presentations: &[Presentation]| extract(&headers, presentations).map(|found| found.is_some());
+        assert_eq!(found(&[Presentation::header(KEY, "ApiKey")]), Ok(true));
+        assert_eq!(
+            found(&[Presentation::header(KEY, "ApiKey"), Presentation::BEARER]),
+            Err(Reason::SchemeUnsupported)
+        );
     }
 }

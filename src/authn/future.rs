@@ -13,7 +13,6 @@ use tower_service::Service;
 use super::Verdict;
 use super::layer::Settings;
 use super::service::Admission;
-use crate::credential::Presentation;
 use crate::error::AuthError;
 use crate::reject::Reject;
 
@@ -146,13 +145,5 @@ where
             };
             this.stage.set(next);
         }
-    }
-}
-
-/// Names of presentations for a challenge.
-pub(super) fn presented_scheme(presentations: &[Presentation], index: Option<Presented>) -> Option<&str> {
-    match presentations.get(index?)? {
-        Presentation::Scheme(name) => Some(name),
-        Presentation::Header(_) => None,
     }
 }

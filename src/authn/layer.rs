@@ -6,15 +6,15 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower_layer::Layer;
 
-use super::future::{Presented, presented_scheme};
+use super::future::Presented;
 use super::service::{Admission, Auth};
 use super::{Anonymous, Authenticator, Verdict};
 use crate::challenge::Challenge;
 use crate::credential::Presentation;
 use crate::error::AuthError;
 use crate::principal::Principal;
-use crate::reject::{EmptyBody, Offer, Reject, refuse, render_again};
-use crate::scope::{ScopeRule, SharedRule};
+use crate::reject::{EmptyBody, Offer, Reject, refuse, render_from_beneath};
+use crate::scope::SharedRule;
 
 /// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
 /// 6750 §3).
@@ -43,7 +43,15 @@ pub(crate) struct Settings<A, R> {
 impl<A: Authenticator> AuthLayer<A> {
     /// A layer that demands a credential which this authenticator accepts.
     pub fn new(authenticator: A) -> Self {
-        let mut challenges = authenticator.challenges();
+        let mut challenges: Vec<Challenge> = authenticator
+            .challenges()
+            .into_iter()
+            .map(
+                |challenge| {
+                    if challenge.has("realm") { challenge } else { challenge.with("realm", DEFAULT_REALM) }
+                },
+            )
+            .collect();
         // Clients that know one scheme look at the first challenge only, and Bearer is the one they know.
         challenges.sort_by_key(|challenge| !challenge.scheme().eq_ignore_ascii_case("Bearer"));
         let settings = Settings {
@@ -54,7 +62,7 @@ impl<A: Authenticator> AuthLayer<A> {
             optional: false,
             reject: EmptyBody,
         };
-        Self { settings: Arc::new(settings) }.realm(DEFAULT_REALM)
+        Self { settings: Arc::new(settings) }
     }
 }
 
@@ -69,7 +77,7 @@ impl<A, R> AuthLayer<A, R> {
         self.change(|settings| settings.optional = true)
     }
 
-    /// Names the protected space in the challenges; `api` by default.
+    /// Names the protected space in all challenges; by default `api`, where an authenticator says nothing else.
     #[must_use]
     pub fn realm(self, realm: &str) -> Self
     where
@@ -82,22 +90,38 @@ impl<A, R> AuthLayer<A, R> {
     }
 
     /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`] and
-    /// extractors. By default a scope covers only itself.
+    /// extractors. By default a scope covers only itself, and that it always does.
+    ///
+    /// The closure is given a scope that was granted and one that is needed. Ready-made is
+    /// [`colon_hierarchy`](crate::colon_hierarchy).
     #[must_use]
-    pub fn scope_rule(self, rule: impl ScopeRule) -> Self
+    pub fn scope_rule(self, covers: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self
     where
         R: Clone,
     {
-        let rule: SharedRule = Some(Arc::new(rule));
+        let rule: SharedRule = Some(Arc::new(covers));
         self.change(|settings| settings.rule = rule)
     }
 
     /// Makes the bodies of refusals: of this layer, and of the guards, limits and extractors beneath it.
     ///
-    /// Takes a closure `Fn(&AuthError) -> Response<B>`, or [`problem_json()`](crate::problem_json). Status, challenges,
-    /// `Retry-After` and `Cache-Control: no-store` are stamped on what it returns.
+    /// Takes a function `Fn(&AuthError) -> Response<B>`; [`problem_json`](crate::problem_json) is one. Status, challenges,
+    /// `Retry-After` and `Cache-Control: no-store` are stamped on what it returns; other headers stay. Where layers are nested,
+    /// the one that is nearest to the refusal makes its body.
+    ///
+    /// ```
+    /// # use portcullis::{AuthLayer, Authenticator};
+    /// # use http::Response;
+    /// # fn with_bodies<A: Authenticator>(authenticator: A) {
+    /// let auth = AuthLayer::new(authenticator)
+    ///     .on_reject(|error| Response::new(format!("{}: {error}", error.reason())));
+    /// # }
+    /// ```
     #[must_use]
-    pub fn on_reject<N>(self, reject: N) -> AuthLayer<A, N> {
+    pub fn on_reject<B, N>(self, reject: N) -> AuthLayer<A, N>
+    where
+        N: Fn(&AuthError) -> Response<B>,
+    {
         let Settings { authenticator, presentations, challenges, rule, optional, .. } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
@@ -152,20 +176,18 @@ impl<A, R> Settings<A, R> {
 
     pub(super) fn render_from_beneath<B>(
         &self,
-        mut response: Response<B>,
+        response: Response<B>,
         presented: Option<Presented>,
     ) -> Response<B>
     where
         R: Reject<B>,
     {
-        match response.extensions_mut().remove::<AuthError>() {
-            Some(error) => render_again(response, &error, self.offer(presented), &self.reject),
-            None => response,
-        }
+        render_from_beneath(response, self.offer(presented), &self.reject)
     }
 
     fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
-        Offer { challenges: &self.challenges, presented: presented_scheme(&self.presentations, presented) }
+        let presentation = presented.and_then(|index| self.presentations.get(index));
+        Offer { challenges: &self.challenges, presented: presentation.map(Presentation::scheme_name) }
     }
 }
 

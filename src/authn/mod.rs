@@ -47,9 +47,10 @@ pub trait Authenticator: Send + Sync + 'static {
         vec![Presentation::BEARER]
     }
 
-    /// What a 401 offers. Asked once, when the layer is built; the layer adds its realm.
+    /// What a 401 offers: by default a challenge for each scheme of the presentations. Asked once, when the layer is built; the
+    /// layer adds its realm.
     fn challenges(&self) -> Vec<Challenge> {
-        vec![Challenge::bearer()]
+        self.presentations().iter().map(|presentation| Challenge::new(presentation.scheme_name())).collect()
     }
 
     /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.

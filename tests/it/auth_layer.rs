@@ -160,12 +160,13 @@ async fn layers_within_layers_say_everything_once() {
     });
     let both = outer.clone().optional().layer(inner.layer(echo));
     assert_eq!(both.clone().oneshot(request(&[ANN], ())).await.unwrap().body(), "inner");
-    for (lines, error) in [(&[][..], None), (&[BAD], Some("invalid_token"))] {
+    for (lines, realm, error) in [(&[][..], "inner", None), (&[BAD], "outer", Some("invalid_token"))] {
         let response = both.clone().oneshot(request(lines, ())).await.unwrap();
         // Reads each field with a parser that refuses repeated parameters.
         let challenges = challenges(&response);
         assert_eq!(challenges.len(), 1, "{challenges:?}");
-        assert_eq!(challenges[0].1["realm"], "outer");
+        // Whoever refuses speaks: nobody writes over it.
+        assert_eq!(challenges[0].1["realm"], realm);
         assert_eq!(challenges[0].1.get("error").map(String::as_str), error);
     }
 }

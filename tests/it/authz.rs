@@ -110,7 +110,7 @@ fn email_routes() -> Router {
 #[tokio::test]
 async fn a_rule_holds_for_guards_handlers_and_extractors_alike() {
     let exact = email_routes().layer(AuthLayer::new(Stub::new("stub")));
-    let colon = AuthLayer::new(Stub::new("stub")).scope_rule(colon_hierarchy).on_reject(problem_json());
+    let colon = AuthLayer::new(Stub::new("stub")).scope_rule(colon_hierarchy).on_reject(problem_json);
     let colon = email_routes().layer(colon);
     let admin = |granted: &str, needed: &str| granted == "admin" && needed.starts_with("user:");
     let admin = email_routes().layer(AuthLayer::new(Stub::new("stub")).scope_rule(admin));

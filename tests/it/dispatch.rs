@@ -171,7 +171,7 @@ async fn signed_tokens_go_to_the_keys_and_all_else_does_not() {
 async fn authenticators_can_be_chosen_at_run_time() {
     let configured: [(&[&str], _, _); 3] = [
         (&["bearer"], Ok("bearer"), Err(Reason::CredentialMissing)),
-        (&["key"], Err(Reason::SchemeUnsupported), Ok("key")),
+        (&["key"], Err(Reason::CredentialMissing), Ok("key")),
         (&["key", "bearer"], Ok("bearer"), Ok("key")),
     ];
     for (names, by_bearer, by_key) in configured {

@@ -25,7 +25,7 @@ async fn serve() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let layers = ServiceBuilder::new()
-        .layer(AuthLayer::new(Stub::new("stub").boxed()).optional().on_reject(problem_json()))
+        .layer(AuthLayer::new(Stub::new("stub").boxed()).optional().on_reject(problem_json))
         .layer(RateLimitLayer::per_subject(Quota::per_hour(3)))
         .layer(require_scopes(["hello"]));
     tokio::spawn(async move {

@@ -48,7 +48,7 @@ async fn only_the_scheme_that_was_used_hears_what_was_wrong() {
         (&[("authorization", "Negotiate")], 401, &["Bearer", "ApiKey"]),
         (&[("authorization", "Bearer bad")], 401, &["Bearer invalid_token", "ApiKey"]),
         (&[("authorization", "bearer bad")], 401, &["Bearer invalid_token", "ApiKey"]),
-        (&[("x-api-key", "bad")], 401, &["Bearer", "ApiKey"]),
+        (&[("x-api-key", "bad")], 401, &["Bearer", "ApiKey invalid_token"]),
         (&[("authorization", "Bearer a b")], 400, &["Bearer invalid_request", "ApiKey invalid_request"]),
         // Not judged: there is no better credential to ask for.
         (&[("authorization", "Bearer busy")], 503, &[]),
@@ -161,7 +161,7 @@ async fn a_refusal_is_complete_whoever_refused() {
 
 #[tokio::test]
 async fn problems_are_json() {
-    let app = routes().layer(AuthLayer::new(Stub::new("stub")).optional().on_reject(problem_json()));
+    let app = routes().layer(AuthLayer::new(Stub::new("stub")).optional().on_reject(problem_json));
     for response in refusals(&app).await {
         let (status, error) = (response.status(), response.extensions().get::<AuthError>().cloned().unwrap());
         assert_eq!(header(&response, "content-type"), Some("application/problem+json"));
@@ -262,6 +262,20 @@ async fn a_missing_scope_is_told_in_the_scheme_that_was_used_alone() {
         let mut request = request(&[("authorization", header.as_str())], Body::empty());
         *request.uri_mut() = http::Uri::from_static("/guard");
         let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(offers(&response), [format!("{scheme} insufficient_scope")]);
+        assert_eq!(challenges(&response)[0].1["scope"], "todo:write");
+    }
+}
+
+/// A key in a header of its own belongs to a scheme too: RFC 6750 §3 wants a challenge with every 403.
+#[tokio::test]
+async fn a_missing_scope_of_a_key_in_a_header_is_told_in_its_scheme() {
+    let app = routes().layer(both());
+    for (name, value, scheme) in [("x-api-key", "ann", "ApiKey"), ("authorization", "Bearer ann", "Bearer")] {
+        let mut request = request(&[(name, value)], Body::empty());
+        *request.uri_mut() = http::Uri::from_static("/guard");
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(offers(&response), [format!("{scheme} insufficient_scope")]);
         assert_eq!(challenges(&response)[0].1["scope"], "todo:write");
     }

@@ -67,7 +67,7 @@ impl Stub {
     /// Reads `X-API-Key`.
     pub(crate) fn api_key(self) -> Self {
         let name = HeaderName::from_static("x-api-key");
-        self.reads(Presentation::header(name), Challenge::new("ApiKey"))
+        self.reads(Presentation::header(name, "ApiKey"), Challenge::new("ApiKey"))
     }
 
     /// Answers the slow way, from a future that is not ready at first.
