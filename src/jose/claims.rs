@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::header::is_media_type;
-use super::json::{Fault, Members, Skip, Text, parse_object};
+use super::json::{Fault, Members, Repeat, Skip, Text, parse_object};
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
@@ -61,7 +61,7 @@ pub(crate) struct Claims<'b> {
     pub(crate) exp: Option<UnixTime>,
     nbf: Option<UnixTime>,
     iat: Option<UnixTime>,
-    has_jti: bool,
+    jti: Option<Cow<'b, str>>,
     scope: Option<ScopeClaim<'b>>,
     scp: Option<ScopeClaim<'b>>,
     bound: bool,
@@ -84,7 +84,7 @@ impl<'b> Claims<'b> {
     pub(crate) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<(), Reason> {
         let exp = self.exp.ok_or(Reason::ClaimMissing)?;
         let missing = rules.all_rfc9068_claims
-            && (self.sub.is_none() || self.client_id.is_none() || self.iat.is_none() || !self.has_jti);
+            && (self.sub.is_none() || self.client_id.is_none() || self.iat.is_none() || self.jti.is_none());
         if missing {
             return Err(Reason::ClaimMissing);
         }
@@ -142,35 +142,36 @@ struct Reader<'r, 'b> {
 }
 
 impl<'de> Members<'de> for Reader<'_, 'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error> {
         let claims = &mut self.claims;
         match name {
-            "iss" => claims.iss = Some(map.next_value::<Text<'_>>()?.0),
-            "sub" => claims.sub = Some(named(map)?),
-            "client_id" => claims.client_id = Some(named(map)?),
-            "azp" => claims.azp = Some(named(map)?),
-            "aud" => claims.audience = Some(map.next_value_seed(Audience(self.audiences))?),
-            "exp" => claims.exp = Some(map.next_value::<NumericDate>()?.0),
-            "nbf" => claims.nbf = Some(map.next_value::<NumericDate>()?.0),
-            "iat" => claims.iat = Some(map.next_value::<NumericDate>()?.0),
-            "jti" => {
-                map.next_value::<Text<'_>>()?;
-                claims.has_jti = true;
-            }
-            "scope" => claims.scope = Some(map.next_value()?),
-            "scp" => claims.scp = Some(map.next_value()?),
+            "iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
+            "sub" => skip.once(&mut claims.sub, named(map)?),
+            "client_id" => skip.once(&mut claims.client_id, named(map)?),
+            "azp" => skip.once(&mut claims.azp, named(map)?),
+            "aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
+            "exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
+            "nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
+            "iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
+            "jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
+            "scope" => skip.once(&mut claims.scope, map.next_value()?),
+            "scp" => skip.once(&mut claims.scp, map.next_value()?),
             "cnf" => {
                 claims.bound = true;
-                map.next_value_seed(skip)?;
+                skip.over(map)
             }
             // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and of security events (RFC 8417).
             "at_hash" | "c_hash" | "events" => {
                 claims.foreign = true;
-                map.next_value_seed(skip)?;
+                skip.over(map)
             }
-            _ => map.next_value_seed(skip)?,
+            _ => skip.over(map),
         }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::{Error as _, MapAccess};
 
 use super::claims::{SaidTyp, Typ};
-use super::json::{Fault, Members, Skip, Text, parse_object};
+use super::json::{Fault, Members, Repeat, Skip, Text, parse_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
 
@@ -103,31 +103,35 @@ pub(super) fn is_media_type(value: &str, expected: &str) -> bool {
 }
 
 impl<'de> Members<'de> for Header<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error> {
         match name {
-            "alg" => self.alg = Some(map.next_value::<Text<'_>>()?.0),
+            "alg" => skip.once(&mut self.alg, map.next_value::<Text<'_>>()?.0),
             "kid" => {
                 let kid = map.next_value::<Text<'_>>()?.0;
                 if kid.len() > MAX_KID_LEN {
                     return Err(A::Error::custom("kid too long"));
                 }
-                self.kid = Some(kid);
+                skip.once(&mut self.kid, kid)
             }
-            "typ" => self.typ = Some(map.next_value::<Text<'_>>()?.0),
-            "cty" => self.cty = Some(map.next_value::<Text<'_>>()?.0),
+            "typ" => skip.once(&mut self.typ, map.next_value::<Text<'_>>()?.0),
+            "cty" => skip.once(&mut self.cty, map.next_value::<Text<'_>>()?.0),
             // RFC 7515 §4.1.11: who does not understand an extension must refuse. None is understood here, and `b64`
             // (RFC 7797) means nothing without `crit`.
             "crit" | "b64" => {
                 self.critical = true;
-                map.next_value_seed(skip)?;
+                skip.over(map)
             }
             "zip" => {
                 self.compressed = true;
-                map.next_value_seed(skip)?;
+                skip.over(map)
             }
-            _ => map.next_value_seed(skip)?,
+            _ => skip.over(map),
         }
-        Ok(())
     }
 }
 

@@ -23,8 +23,21 @@ pub(crate) enum Fault {
 
 /// Takes the members of an object, one by one.
 pub(crate) trait Members<'de> {
-    /// Must consume exactly the value of this member: one of interest by its type, any other with `next_value_seed(skip)`.
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error>;
+    /// Must consume exactly the value of this member: one of interest with [`Skip::once`], any other with [`Skip::over`].
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error>;
+}
+
+/// How it is noticed that a member stands twice.
+pub(crate) enum Repeat {
+    /// It has been: its place was still empty.
+    Noticed,
+    /// By its name, which is compared with the others in the end.
+    ByName,
 }
 
 /// Parses a whole document, which must be an object.
@@ -53,14 +66,15 @@ impl<'de, M: Members<'de>> Visitor<'de> for Object<'_, '_, M> {
         let inner = self.skip.deeper()?;
         let mut names = Names::default();
         while let Some(Text(name)) = map.next_key()? {
-            self.members.member(&name, &mut map, inner)?;
-            names.0.push(name);
+            if let Repeat::ByName = self.members.member(&name, &mut map, inner)? {
+                names.0.push(name);
+            }
         }
         names.all_different(self.skip)
     }
 }
 
-/// The member names of one object. Ours have about ten; more spill to the heap.
+/// Member names of one object. More than a dozen or two spill to the heap.
 #[derive(Default)]
 struct Names<'de>(SmallVec<[Cow<'de, str>; 24]>);
 
@@ -81,6 +95,20 @@ pub(crate) struct Skip<'f> {
 }
 
 impl Skip<'_> {
+    /// Fills the place of a member that may stand once.
+    pub(crate) fn once<T, E: serde::de::Error>(self, place: &mut Option<T>, value: T) -> Result<Repeat, E> {
+        match place.replace(value) {
+            None => Ok(Repeat::Noticed),
+            Some(_) => Err(self.fail(Fault::Duplicate)),
+        }
+    }
+
+    /// Walks over a member that is of no interest.
+    pub(crate) fn over<'de, A: MapAccess<'de>>(self, map: &mut A) -> Result<Repeat, A::Error> {
+        map.next_value_seed(self)?;
+        Ok(Repeat::ByName)
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.depth.checked_sub(1) {
             Some(depth) => Ok(Self { depth, ..self }),
@@ -191,8 +219,8 @@ mod tests {
             _: &str,
             map: &mut A,
             skip: Skip<'_>,
-        ) -> Result<(), A::Error> {
-            map.next_value_seed(skip)
+        ) -> Result<Repeat, A::Error> {
+            skip.over(map)
         }
     }
 

@@ -9,9 +9,9 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
     VerificationAlgorithm,
 };
-use serde::de::{IgnoredAny, MapAccess};
+use serde::de::MapAccess;
 
-use super::json::{Fault, Members, Skip, Text, parse_object};
+use super::json::{Fault, Members, Repeat, Skip, Text, parse_object};
 use super::{Algorithm, MAX_KID_LEN, base64url};
 
 /// A public key that may verify signatures of exactly one algorithm.
@@ -96,8 +96,13 @@ struct Fields<'de> {
 }
 
 impl<'de> Members<'de> for Fields<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
-        let field = match name {
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error> {
+        let place = match name {
             "kty" => &mut self.kty,
             "kid" => &mut self.kid,
             "alg" => &mut self.alg,
@@ -109,18 +114,16 @@ impl<'de> Members<'de> for Fields<'de> {
             "y" => &mut self.y,
             "key_ops" => {
                 let operations: Vec<Text<'de>> = map.next_value()?;
-                self.key_ops = Some(operations.into_iter().map(|Text(operation)| operation).collect());
-                return Ok(());
+                let operations = operations.into_iter().map(|Text(operation)| operation).collect();
+                return skip.once(&mut self.key_ops, operations);
             }
             "d" | "p" | "q" | "dp" | "dq" | "qi" | "oth" | "k" | "priv" => {
                 self.private = true;
-                map.next_value::<IgnoredAny>()?;
-                return Ok(());
+                return skip.over(map);
             }
-            _ => return map.next_value_seed(skip),
+            _ => return skip.over(map),
         };
-        *field = Some(map.next_value::<Text<'_>>()?.0);
-        Ok(())
+        skip.once(place, map.next_value::<Text<'_>>()?.0)
     }
 }
 

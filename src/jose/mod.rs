@@ -14,7 +14,7 @@ mod jwk;
 pub use algorithm::Algorithm;
 pub(crate) use claims::{Claims, Rules, Typ};
 pub(crate) use header::{Header, MAX_KID_LEN};
-pub(crate) use json::{Fault, Members, Skip, Text, parse_object};
+pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
 
 use crate::error::Reason;

@@ -4,7 +4,7 @@ use serde::de::MapAccess;
 use url::Url;
 
 use crate::error::ConfigError;
-use crate::jose::{Members, Skip, Text, parse_object};
+use crate::jose::{Members, Repeat, Skip, Text, parse_object};
 
 /// Where the metadata of an issuer may be, in the order in which it is asked: RFC 8414 §3.1 inserts its name between host and
 /// path, OpenID Connect Discovery §4 appends its own.
@@ -54,13 +54,17 @@ impl Metadata {
 }
 
 impl<'de> Members<'de> for Metadata {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error> {
         match name {
-            "issuer" => self.issuer = Some(map.next_value::<Text<'_>>()?.0.into_owned()),
-            "jwks_uri" => self.jwks_uri = Some(map.next_value::<Text<'_>>()?.0.into_owned()),
-            _ => map.next_value_seed(skip)?,
+            "issuer" => skip.once(&mut self.issuer, map.next_value::<Text<'_>>()?.0.into_owned()),
+            "jwks_uri" => skip.once(&mut self.jwks_uri, map.next_value::<Text<'_>>()?.0.into_owned()),
+            _ => skip.over(map),
         }
-        Ok(())
     }
 }
 

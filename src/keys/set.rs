@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use crate::error::ConfigError;
-use crate::jose::{Algorithm, Fault, Jwk, Members, Skip, parse_object};
+use crate::jose::{Algorithm, Fault, Jwk, Members, Repeat, Skip, parse_object};
 
 /// How many keys a set may hold. Real ones hold two to five.
 pub(crate) const MAX_KEYS: usize = 100;
@@ -163,12 +163,12 @@ struct Document<'de> {
 }
 
 impl<'de> Members<'de> for Document<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A, skip: Skip<'_>) -> Result<(), A::Error> {
-        if name == "keys" {
-            self.keys = Some(map.next_value()?);
-            Ok(())
-        } else {
-            map.next_value_seed(skip)
-        }
+    fn member<A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        skip: Skip<'_>,
+    ) -> Result<Repeat, A::Error> {
+        if name == "keys" { skip.once(&mut self.keys, map.next_value()?) } else { skip.over(map) }
     }
 }
