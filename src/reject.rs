@@ -19,6 +19,7 @@ use pin_project_lite::pin_project;
 use crate::authn::DEFAULT_REALM;
 use crate::challenge::Challenge;
 use crate::error::{AuthError, AuthErrorKind, Reason};
+use crate::scope::ScopeSet;
 use crate::time::OncePerSecond;
 
 /// Makes the body of a refusal: functions `Fn(&AuthError) -> Response<B>`, and [`EmptyBody`]. See
@@ -178,7 +179,8 @@ fn challenges(error: &AuthError, offer: Offer<'_>) -> Vec<Challenge> {
                     .clone()
                     .with("error", code)
                     .with("error_description", error.reason().description());
-                match error.scope() {
+                // RFC 6750 §3: scope-tokens only, even between quotes. One that an application made of data may be none.
+                match error.scope().filter(|scope| ScopeSet::parse(scope).is_ok()) {
                     Some(scope) => told.with("scope", scope),
                     None => told,
                 }

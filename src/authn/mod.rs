@@ -11,6 +11,7 @@ mod layer;
 mod or;
 mod service;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -128,7 +129,7 @@ pub enum Reuse {
 }
 
 /// The request, as far as judging a credential may need it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestContext<'a> {
     method: &'a Method,
     uri: &'a Uri,
@@ -181,6 +182,16 @@ impl<'a> RequestContext<'a> {
     #[must_use]
     pub fn peer_addr(&self) -> Option<IpAddr> {
         peer_addr(self.extensions)
+    }
+}
+
+/// Shows neither header fields nor the query: credentials stand in both.
+impl fmt::Debug for RequestContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("method", self.method)
+            .field("path", &self.original_uri().path())
+            .finish_non_exhaustive()
     }
 }
 

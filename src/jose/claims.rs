@@ -165,8 +165,9 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
                 claims.bound = true;
                 skip.over(map)
             }
-            // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and of security events (RFC 8417).
-            "at_hash" | "c_hash" | "events" => {
+            // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and security events (RFC 8417), and of
+            // introspection answers (RFC 9701), which name this very server as their audience.
+            "at_hash" | "c_hash" | "events" | "token_introspection" => {
                 claims.foreign = true;
                 skip.over(map)
             }

@@ -38,7 +38,9 @@ pub(crate) enum Unusable {
     Private,
     #[error("its algorithm does not fit its type or curve")]
     Inconsistent,
-    #[error("too weak: RSA needs 2048 to 8192 bits and an odd exponent of 3 or more")]
+    #[error(
+        "too weak: RSA needs 2048 to 8192 bits and an odd exponent from 3 to 33 bits, Ed25519 a point of large order"
+    )]
     Weak,
     #[error("not a valid public key, such as a point off its curve")]
     Invalid,
@@ -177,7 +179,12 @@ impl Fields<'_> {
         let (n, e) = (number(self.n.as_deref())?, number(self.e.as_deref())?);
         // The range is checked when a signature is verified too, but a key that can never verify should be seen at once.
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
-        if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(&n)) || !odd(&n) || !odd(&e) || e == [1] {
+        if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits(&n))
+            || !odd(&n)
+            || !odd(&e)
+            || e == [1]
+            || bits(&e) > MAX_EXPONENT_BITS
+        {
             return Err(Unusable::Weak);
         }
         let key = RsaPublicKeyComponents { n: &n, e: &e }
@@ -212,6 +219,9 @@ impl Fields<'_> {
             return Err(Unusable::Inconsistent);
         }
         let x = octets(self.x.as_deref(), 32)?;
+        if self.x.as_deref().is_some_and(|x| SMALL_ORDER.contains(&x)) {
+            return Err(Unusable::Weak);
+        }
         let key = ParsedPublicKey::new(&ED25519, &x).map_err(|_| Unusable::Invalid)?;
         Ok((Algorithm::Ed25519, key, x))
     }
@@ -222,6 +232,28 @@ type Prepared = (Algorithm, ParsedPublicKey, Vec<u8>);
 /// RFC 7518 §3.3 asks for 2048 bits at least; the library verifies up to 8192.
 const MIN_RSA_BITS: usize = 2048;
 const MAX_RSA_BITS: usize = 8192;
+
+/// The library verifies with none longer, since the work grows with it.
+const MAX_EXPONENT_BITS: usize = 33;
+
+/// Every encoding of the points of order 1, 2, 4 and 8 on edwards25519: under such a key anybody can sign, and neither RFC 8032
+/// nor the library asks for a look.
+const SMALL_ORDER: [&str; 14] = [
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA",
+    "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA",
+    "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU",
+    "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_IU",
+    "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+    "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA_o",
+    "7P_______________________________________38",
+    "7P________________________________________8",
+    "7f_______________________________________38",
+    "7f________________________________________8",
+    "7v_______________________________________38",
+    "7v________________________________________8",
+];
 
 fn bits(number: &[u8]) -> usize {
     let leading = number.first().map_or(0, |byte| byte.leading_zeros());

@@ -26,14 +26,16 @@ pub(super) fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], C
 pub(super) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> {
     let wrong = |problem| ConfigError::Url { url: text.to_owned(), problem };
     let url = Url::parse(text).map_err(|_| wrong("it is not an absolute URL"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // First, and without showing them: errors are printed and logged.
+        let url = url.host_str().unwrap_or_default().to_owned();
+        return Err(ConfigError::Url { url, problem: "it holds credentials" });
+    }
     match url.scheme() {
         "https" => {}
         "http" if allow_http => {}
         "http" => return Err(wrong("keys are fetched over https only, unless `allow_http` is set")),
         _ => return Err(wrong("it is not an https URL")),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it holds credentials"));
     }
     Ok(url)
 }

@@ -11,6 +11,7 @@
 
 mod harness;
 mod provider;
+mod attacks;
 mod support;
 
 mod auth_layer;

@@ -1,0 +1,117 @@
+//! Rows 26 and 66: tokens of another kind, and tokens that are bound to their sender.
+
+use portcullis::{Algorithm, JwtAuthenticatorBuilder, Reason};
+use serde_json::{Value, json};
+
+use super::{Target, unauthorized};
+use crate::support::{ISSUER, bearer, key, outcome, send};
+
+/// Tokens of other kinds by the same issuer and key, with everything else as an access token has it: `typ`, marks, and what they
+/// meet by default and under `accept_typ_jwt`.
+fn other_kinds() -> Vec<(&'static str, Option<&'static str>, Value, Reason, Reason)> {
+    use Reason::{AudienceRefused, IssuerRefused, NotAnAccessToken, TypeJwtRefused, TypeRefused};
+    let none = json!({});
+    let events = json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}});
+    let client = json!({"iss": "app", "sub": "app", "aud": ISSUER});
+    let proof = json!({"htm": "GET", "htu": "https://api.example/", "ath": "x"});
+    vec![
+        ("ID token", Some("JWT"), json!({"at_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
+        ("ID token without typ", None, json!({"at_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
+        ("ID token of a hybrid flow", Some("JWT"), json!({"c_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
+        ("ID token for its client", Some("JWT"), json!({"aud": "app"}), TypeJwtRefused, AudienceRefused),
+        (
+            "ID token in disguise",
+            Some("at+jwt"),
+            json!({"at_hash": null}),
+            NotAnAccessToken,
+            NotAnAccessToken,
+        ),
+        ("logout token", Some("logout+jwt"), events.clone(), TypeRefused, TypeRefused),
+        ("old logout token", Some("JWT"), events.clone(), TypeJwtRefused, NotAnAccessToken),
+        ("security event", Some("secevent+jwt"), events.clone(), TypeRefused, TypeRefused),
+        ("old security event", None, events, TypeJwtRefused, NotAnAccessToken),
+        ("DPoP proof", Some("dpop+jwt"), proof, TypeRefused, TypeRefused),
+        ("client assertion", Some("client-authentication+jwt"), client.clone(), TypeRefused, TypeRefused),
+        ("old client assertion", Some("JWT"), client, TypeJwtRefused, IssuerRefused),
+        ("introspection", Some("token-introspection+jwt"), none.clone(), TypeRefused, TypeRefused),
+        (
+            "old introspection",
+            Some("JWT"),
+            json!({"token_introspection": {"active": true}}),
+            TypeJwtRefused,
+            NotAnAccessToken,
+        ),
+        ("request object", Some("oauth-authz-req+jwt"), none.clone(), TypeRefused, TypeRefused),
+        ("assertion grant", Some("oauth-id-jag+jwt"), none.clone(), TypeRefused, TypeRefused),
+        ("credential", Some("dc+sd-jwt"), none.clone(), TypeRefused, TypeRefused),
+        ("entity statement", Some("entity-statement+jwt"), none.clone(), TypeRefused, TypeRefused),
+        ("typ with a parameter", Some("at+jwt; v=1"), none.clone(), TypeRefused, TypeRefused),
+        ("typ with a space", Some("at+jwt "), none.clone(), TypeRefused, TypeRefused),
+        ("typ of another tree", Some("text/at+jwt"), none.clone(), TypeRefused, TypeRefused),
+        ("empty typ", Some(""), none, TypeRefused, TypeRefused),
+    ]
+}
+
+#[tokio::test]
+async fn row_26_tokens_of_other_kinds_are_no_access_tokens() {
+    let strict = Target::new(Algorithm::ES256);
+    let lenient = Target::with(Algorithm::ES256, JwtAuthenticatorBuilder::accept_typ_jwt);
+    for (kind, typ, marks, by_default, under_jwt) in other_kinds() {
+        for (target, reason) in [(&strict, by_default), (&lenient, under_jwt)] {
+            let mut token = target.token().without_header("typ");
+            if let Some(typ) = typ {
+                token = token.header("typ", typ);
+            }
+            for (name, value) in marks.as_object().unwrap() {
+                token = token.claim(name, value.clone());
+            }
+            assert_eq!(target.answer(&token.build()).await, unauthorized(reason), "{kind}");
+        }
+    }
+    assert_eq!((strict.http.total(), lenient.http.total()), (0, 0));
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
+        strict.accepts(&strict.token().header("typ", typ).build()).await;
+        lenient.accepts(&lenient.token().header("typ", typ).build()).await;
+    }
+    for typ in ["JWT", "jwt", "application/JWT"] {
+        let token = |target: &Target| target.token().header("typ", typ).build();
+        strict.refuses(&token(&strict), Reason::TypeJwtRefused).await;
+        lenient.accepts(&token(&lenient)).await;
+    }
+    lenient.accepts(&lenient.token().without_header("typ").build()).await;
+    lenient.refuses(&lenient.token().header("typ", json!(["JWT"])).build(), Reason::HeaderMalformed).await;
+}
+
+#[tokio::test]
+async fn row_66_a_bound_token_is_no_bearer_token() {
+    let target = Target::new(Algorithm::ES256);
+    for cnf in [
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({"jwk": key(Algorithm::ES256).jwk()}),
+        json!({"kid": "a"}),
+        json!({"unheard-of": 1}),
+        json!({}),
+        json!(null),
+        json!(""),
+        json!([]),
+    ] {
+        target.refuses(&target.token().claim("cnf", cnf).build(), Reason::SenderConstrained).await;
+    }
+    // A proof beside it changes nothing while nobody checks it.
+    let mut request = bearer(&target.token().claim("cnf", json!({"jkt": "x"})).build());
+    request.headers_mut().insert("dpop", "a.b.c".parse().unwrap());
+    let refused = outcome(&send(&target.layer, request).await);
+    assert_eq!(refused, unauthorized(Reason::SenderConstrained));
+    // Under the scheme of proofs nothing is taken at all.
+    for token in [target.token(), target.token().claim("cnf", json!({"jkt": "x"}))] {
+        let mut request = bearer("");
+        let dpop = format!("DPoP {}", token.build());
+        request.headers_mut().insert("authorization", dpop.parse().unwrap());
+        let refused = outcome(&send(&target.layer, request).await);
+        assert_eq!(refused, unauthorized(Reason::SchemeUnsupported));
+    }
+    assert_eq!(target.http.total(), 0);
+    // Deeper down it is somebody else's confirmation.
+    target.accepts(&target.token().claim("act", json!({"cnf": {"jkt": "x"}})).build()).await;
+}
