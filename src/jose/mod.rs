@@ -10,6 +10,8 @@ mod claims;
 mod header;
 mod json;
 mod jwk;
+#[cfg(test)]
+mod vectors;
 
 pub use algorithm::Algorithm;
 pub(crate) use claims::{Claims, Rules, Typ};

@@ -23,3 +23,8 @@ mod rate_limit;
 mod readiness;
 mod reject;
 mod stub;
+mod corpus;
+mod differential;
+mod properties;
+mod support;
+mod vectors;
