@@ -33,6 +33,11 @@ impl Corpus<'_> {
         for value in [json!(null), json!(1), json!(["EdDSA"]), json!({"EdDSA": 1})] {
             self.add(format!("alg {value}"), &self.good().header("alg", value.clone()));
         }
+        // Without a `kid` every key of the named algorithm is tried, and no other.
+        for other in &trusted {
+            let token = self.good().without_header("kid").header("alg", other.alg());
+            self.add(format!("no kid, alg {}", other.alg()), &token);
+        }
         self.add("no alg", &self.good().without_header("alg"));
         // The public key as the secret of an HMAC.
         for key in [ES256, RS256, Ed25519].map(|algorithm| self.keys.of(algorithm)) {
