@@ -15,11 +15,10 @@ use http::request::Parts;
 use crate::authz::authenticated;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::principal::Principal;
-use crate::reject::refuse_beneath;
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
-        refuse_beneath::<Body>(&self)
+        self.to_response::<Body>()
     }
 }
 

@@ -81,10 +81,34 @@ pub fn problem_json<B: From<Bytes>>(error: &AuthError) -> Response<B> {
     response
 }
 
-/// Marks a refusal from beneath that no layer has given its challenges and its body yet. A layer in between that wants to hide
-/// a refusal takes the [`AuthError`] out of the extensions, and sets the status that it likes.
+/// Marks a response that a layer has given its challenges and its body: layers further out leave it as it is.
 #[derive(Clone, Copy, Debug)]
-struct Unrendered;
+struct Rendered;
+
+impl AuthError {
+    /// The refusal as a response, for handlers outside of axum (in axum an `AuthError` is a response by itself). The layer above
+    /// gives it its own challenges and body, as it does with any response that has an `AuthError` in its extensions. A layer in
+    /// between that wants to hide a refusal takes it out of them.
+    ///
+    /// ```
+    /// # use http::Response;
+    /// # use portcullis::{AuthError, Principal};
+    /// fn remove(caller: &Principal) -> Result<Response<String>, AuthError> {
+    ///     caller.require("todo:write")?;
+    ///     Ok(Response::new("gone".into()))
+    /// }
+    ///
+    /// fn answer(caller: &Principal) -> Response<String> {
+    ///     remove(caller).unwrap_or_else(|error| error.to_response())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn to_response<B: Default>(&self) -> Response<B> {
+        // Never a bare scheme (RFC 6750 §3), where no layer stands above.
+        let challenges = [Challenge::bearer().with("realm", DEFAULT_REALM)];
+        respond(self, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody)
+    }
+}
 
 /// What a layer offers in its 401s, and which scheme the request used, if any.
 #[derive(Clone, Copy)]
@@ -93,22 +117,17 @@ pub(crate) struct Offer<'a> {
     pub(crate) presented: Option<&'a str>,
 }
 
-/// A refusal of this layer: logged, with a body of its own.
+/// A refusal of a layer: with its own challenges and body.
 pub(crate) fn refuse<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<B>) -> Response<B> {
-    log(error);
-    let mut response = body.reject(error);
-    stamp(&mut response, error, offer);
+    let mut response = respond(error, offer, body);
+    response.extensions_mut().insert(Rendered);
     response
 }
 
-/// A refusal of a guard, a limit or an extractor. The layer above writes its challenges and its body over this; until then it
-/// is a correct answer by itself.
-pub(crate) fn refuse_beneath<B: Default>(error: &AuthError) -> Response<B> {
-    // Never a bare scheme (RFC 6750 §3), where no layer stands above.
-    let challenges = [Challenge::bearer().with("realm", DEFAULT_REALM)];
-    let mut response =
-        refuse(error, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody);
-    response.extensions_mut().insert(Unrendered);
+fn respond<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<B>) -> Response<B> {
+    log(error);
+    let mut response = body.reject(error);
+    stamp(&mut response, error, offer);
     response
 }
 
@@ -119,7 +138,7 @@ pub(crate) fn render_from_beneath<B>(
     offer: Offer<'_>,
     body: &impl Reject<B>,
 ) -> Response<B> {
-    if response.extensions_mut().remove::<Unrendered>().is_none() {
+    if response.extensions().get::<Rendered>().is_some() {
         return response;
     }
     let Some(error) = response.extensions_mut().remove::<AuthError>() else { return response };
@@ -130,6 +149,7 @@ pub(crate) fn render_from_beneath<B>(
     }
     response.headers_mut().extend(custom.headers);
     response.extensions_mut().extend(custom.extensions);
+    response.extensions_mut().insert(Rendered);
     let mut response = response.map(|_| content);
     stamp(&mut response, &error, offer);
     response
@@ -228,7 +248,7 @@ pin_project! {
 
 impl<F, B: Default> OrRefused<F, B> {
     pub(crate) fn refused(error: &AuthError) -> Self {
-        Self::Refused { response: Some(refuse_beneath(error)) }
+        Self::Refused { response: Some(error.to_response()) }
     }
 }
 

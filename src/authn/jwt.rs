@@ -109,9 +109,8 @@ impl Authenticator for JwtAuthenticator {
             Ok(verdict) => AuthFuture::ready(Ok(verdict)),
             Err(Stop::Refuse(reason)) => AuthFuture::ready(Err(reason.into())),
             Err(Stop::Wait(lack)) => {
-                let (judge, token, patience) =
-                    (Arc::clone(&self.judge), credential.to_secret(), lack.arrival());
-                AuthFuture::boxed(async move { judge.judge_patiently(&token, lack, patience).await })
+                let (judge, token) = (Arc::clone(&self.judge), credential.to_secret());
+                AuthFuture::boxed(async move { judge.judge_patiently(&token, lack).await })
             }
         }
     }
@@ -153,14 +152,9 @@ impl Judge {
     }
 
     /// Waits for keys and judges again, until there is a verdict or none is to be had.
-    async fn judge_patiently(
-        &self,
-        token: &str,
-        mut lack: Lack,
-        mut patience: Patience,
-    ) -> Result<Verdict, AuthError> {
+    async fn judge_patiently(&self, token: &str, mut lack: Lack) -> Result<Verdict, AuthError> {
         for _ in 0..MAX_ROUNDS {
-            lack.wait(&mut patience).await?;
+            let patience = lack.wait().await?;
             match self.judge(token, patience) {
                 Ok(verdict) => return Ok(verdict),
                 Err(Stop::Refuse(reason)) => return Err(reason.into()),
@@ -284,6 +278,9 @@ impl JwtAuthenticatorBuilder {
         let mut issuers: Vec<Trusted> = Vec::with_capacity(self.issuers.len());
         for issuer in &self.issuers {
             let keys = issuer.keys().map_err(Clone::clone)?.clone();
+            if issuer.id().is_empty() {
+                return Err(wrong("issuer", "must not be empty"));
+            }
             if issuers.iter().any(|other| *other.id == *issuer.id()) {
                 return Err(wrong("issuer", "is listed twice"));
             }

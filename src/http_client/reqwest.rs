@@ -27,10 +27,13 @@ impl ReqwestClient {
     /// A client that trusts these root certificates (PEM) besides the platform's: for an authority inside a company.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and if the PEM cannot be read.
+    /// As [`new`](Self::new), and if the PEM cannot be read or holds no certificate.
     pub fn with_root_certificates(pem: &[u8]) -> Result<Self, ConfigError> {
         let certificates = reqwest::Certificate::from_pem_bundle(pem)
             .map_err(|error| ConfigError::HttpClient(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(ConfigError::HttpClient("there is no certificate in the PEM".into()));
+        }
         Self::build(reqwest::Client::builder().tls_certs_merge(certificates))
     }
 

@@ -59,8 +59,7 @@ impl<'b> Header<'b> {
 
     /// The algorithm that the token claims: a hint for the choice of key, never more.
     pub(super) fn algorithm(&self) -> Result<Algorithm, Reason> {
-        let alg = self.alg.as_deref().ok_or(Reason::HeaderMalformed)?;
-        Algorithm::from_name(alg).ok_or(Reason::AlgorithmRefused)
+        self.alg.as_deref().and_then(Algorithm::from_name).ok_or(Reason::AlgorithmRefused)
     }
 
     pub(crate) fn kid(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::header::HeaderBuffer;
 use super::jwk::Unusable;
-use super::{Algorithm, Claims, Header, Jwk, Parts, Typ, base64url, verify};
+use super::{Algorithm, Claims, Header, Jwk, Parts, base64url, verify};
 use crate::error::Reason;
 use crate::keys::{Find, KeySet};
 
@@ -33,7 +33,7 @@ fn judge(keys: &Value, token: &str) -> Result<(), Reason> {
     let parts = Parts::split(token, 8 * 1024)?;
     let mut buffer = HeaderBuffer::new();
     let header = Header::parse(parts.header, &mut buffer)?;
-    header.judge(Typ::AccessTokenOrJwt)?;
+    header.judge()?;
     let algorithm = header.algorithm()?;
     base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
     match keys.find(header.kid(), algorithm) {

@@ -1,7 +1,7 @@
 //! One fetch of keys, from the network to a parsed set.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL};
@@ -37,13 +37,16 @@ impl Location {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) location: Location,
-    pub(super) http: Arc<dyn HttpClient>,
-    pub(super) limits: Limits,
-    pub(super) allow_http: bool,
-    pub(super) rsa: Algorithm,
-    /// The `jwks_uri` that discovery found. Forgotten when it fails, so that the next fetch looks for it again.
-    pub(super) found: Mutex<Option<Url>>,
+    http: Arc<dyn HttpClient>,
+    limits: Limits,
+    allow_http: bool,
+    rsa: Algorithm,
+    /// The `jwks_uri` that discovery found, and when. Forgotten when it fails, so that the next fetch looks for it again.
+    found: Mutex<Option<(Url, Instant)>>,
 }
+
+/// After this long the metadata is read again, for a `jwks_uri` that has moved while the old one still answers.
+const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Fresh keys, and for how long the server said they are.
 #[derive(Debug)]
@@ -69,12 +72,24 @@ pub(super) enum FetchError {
     Url(ConfigError),
     #[error("the keys did not arrive in time")]
     Timeout,
+    #[error("the HTTP client panicked")]
+    Panic,
 }
 
 impl Source {
+    pub(super) const fn new(
+        location: Location,
+        http: Arc<dyn HttpClient>,
+        limits: Limits,
+        allow_http: bool,
+        rsa: Algorithm,
+    ) -> Self {
+        Self { location, http, limits, allow_http, rsa, found: Mutex::new(None) }
+    }
+
     /// Fetches the keys, after the metadata if it is not known yet.
-    pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let jwks_uri = self.jwks_uri().await?;
+    pub(super) async fn fetch(&self, now: Instant) -> Result<Fetched, FetchError> {
+        let jwks_uri = self.jwks_uri(now).await?;
         let fetched = self.fetch_from(&jwks_uri).await;
         if fetched.is_err() {
             *self.found() = None;
@@ -82,23 +97,28 @@ impl Source {
         fetched
     }
 
-    async fn jwks_uri(&self) -> Result<Url, FetchError> {
+    async fn jwks_uri(&self, now: Instant) -> Result<Url, FetchError> {
         let (issuer, locations) = match &self.location {
             Location::Pinned(url) => return Ok(url.clone()),
             Location::Discovered { issuer, locations } => (issuer, locations),
         };
-        if let Some(found) = self.found().clone() {
-            return Ok(found);
+        let known = self.found().clone();
+        if let Some((url, since)) = known
+            && now.saturating_duration_since(since) < METADATA_FOR
+        {
+            return Ok(url);
         }
         let mut failure = None;
         for location in locations {
             match self.discover(issuer, location).await {
                 Ok(url) => {
-                    *self.found() = Some(url.clone());
+                    *self.found() = Some((url.clone(), now));
                     return Ok(url);
                 }
                 // The server is gone: its other documents are too.
-                Err(error @ FetchError::Http { .. }) => return Err(error),
+                Err(error @ FetchError::Http { error: HttpError::Transport(_) | HttpError::Timeout, .. }) => {
+                    return Err(error);
+                }
                 // The first one is more telling, unless it only says that there is nothing there.
                 Err(error) => match failure {
                     None | Some(FetchError::Status { .. }) => failure = Some(error),
@@ -149,7 +169,7 @@ impl Source {
         }
     }
 
-    fn found(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
+    fn found(&self) -> std::sync::MutexGuard<'_, Option<(Url, Instant)>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

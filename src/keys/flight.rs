@@ -1,5 +1,7 @@
 //! One fetch under way, shared by all who wait for it.
 
+use std::time::Instant;
+
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -18,16 +20,22 @@ pub(super) type Landed = watch::Receiver<Option<Landing>>;
 pub(super) struct Flight {
     /// Counts up from one: who arrived when the count was lower arrived before this was sent.
     pub(super) number: u64,
-    /// Started before the keys ran out, so nobody needs to wait for it.
+    /// Sent before the keys ran out, so nobody needs to wait for it.
     pub(super) ahead: bool,
+    /// By then it has landed, unless its runtime stands still.
+    pub(super) due: Option<Instant>,
     pub(super) landed: Landed,
     pub(super) task: AbortHandle,
 }
 
 impl Flight {
-    /// False once it has landed, and also if its task has vanished together with its runtime.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.landed.borrow().is_none() && self.landed.has_changed().is_ok()
+    /// False once it has landed, and also if its task has vanished together with its runtime or nobody drives that any more.
+    pub(super) fn is_under_way(&self, now: Instant) -> bool {
+        !self.has_landed() && self.landed.has_changed().is_ok() && self.due.is_none_or(|due| now < due)
+    }
+
+    pub(super) fn has_landed(&self) -> bool {
+        self.landed.borrow().is_some()
     }
 }
 

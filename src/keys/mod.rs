@@ -1,5 +1,7 @@
 //! The keys of issuers: parsed strictly, fetched once for all, never waited for where they are known.
 
+mod builder;
+mod cache;
 mod discovery;
 mod fetch;
 mod flight;
@@ -8,8 +10,9 @@ mod remote;
 mod set;
 mod throttle;
 
+pub use builder::RemoteKeySetBuilder;
 pub use issuer::{Issuer, Keys};
-pub use remote::{KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
+pub use remote::{KeysError, KeysStatus, RemoteKeySet};
 pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
 pub use set::KeySet;

@@ -1,4 +1,5 @@
 //! Real processes: the npm `oidc-provider`, and the example `todo` in front of it.
+#![allow(dead_code)] // the soak uses more of it than the tests, or less
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

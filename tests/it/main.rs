@@ -1,6 +1,6 @@
 //! The tests of portcullis against its public interface; one binary, so that it is linked once.
 
-#![allow(missing_docs, unused_crate_dependencies)]
+#![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(
     clippy::as_conversions,
@@ -9,22 +9,21 @@
     clippy::disallowed_methods
 )]
 
-mod harness;
-mod provider;
 mod attacks;
-mod support;
-
 mod auth_layer;
 mod authz;
 mod axum;
+mod corpus;
+mod differential;
 mod dispatch;
+mod harness;
 mod hyper;
+mod keys;
+mod properties;
+mod provider;
 mod rate_limit;
 mod readiness;
 mod reject;
 mod stub;
-mod corpus;
-mod differential;
-mod properties;
 mod support;
 mod vectors;

@@ -108,7 +108,7 @@ async fn json_is_accepted_wherever_it_stands_unless_it_repeats_a_member() {
             Verdicts { claims: refused, in_claims: refused, header: refused, in_header: refused }
         } else {
             // Read, and found to lack what a token needs.
-            let (claims, header) = (Err(Reason::ClaimMissing), Err(Reason::TypeJwtRefused));
+            let (claims, header) = (Err(Reason::ClaimMissing), Err(Reason::AlgorithmRefused));
             Verdicts { claims, in_claims: Ok(()), header, in_header: Ok(()) }
         };
         assert_eq!(verdicts, expected, "{name}");

@@ -201,7 +201,7 @@ async fn row_38_without_any_keys_retries_slow_down() {
         }
         clock.advance(Duration::from_secs(1));
     }
-    assert_eq!(asked_after, [0, 1, 3, 7, 15, 23]);
+    assert_eq!(asked_after, [0, 1, 3, 7, 11, 15, 19, 23, 27]);
     http.answer(JWKS_URI, jwks([signer.jwk()]));
     assert_eq!(answer(&layer, &token(&signer).build()).await, PASSED);
 }
@@ -241,9 +241,7 @@ async fn row_41_a_known_kid_never_waits_for_a_slow_issuer() {
     assert_eq!(waiting.await, unauthorized(Reason::KeyUnknown));
 
     flood.gate.open.send_replace(false);
-    for (seconds, why) in
-        [(480, "while they are refreshed ahead"), (120, "after they ran out"), (86_000, "stale")]
-    {
+    for (seconds, why) in [(597, "while they are refreshed ahead"), (4, "after they ran out")] {
         flood.clock.advance(Duration::from_secs(seconds));
         assert_eq!(known(), Some(PASSED), "{why}");
         flood.gate.called(3).await;

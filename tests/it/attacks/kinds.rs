@@ -9,16 +9,22 @@ use crate::support::{ISSUER, bearer, key, outcome, send};
 /// Tokens of other kinds by the same issuer and key, with everything else as an access token has it: `typ`, marks, and what they
 /// meet by default and under `accept_typ_jwt`.
 fn other_kinds() -> Vec<(&'static str, Option<&'static str>, Value, Reason, Reason)> {
-    use Reason::{AudienceRefused, IssuerRefused, NotAnAccessToken, TypeJwtRefused, TypeRefused};
+    use Reason::{AudienceRefused, IssuerRefused, NotAnAccessToken, TypeRefused};
     let none = json!({});
     let events = json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}});
     let client = json!({"iss": "app", "sub": "app", "aud": ISSUER});
     let proof = json!({"htm": "GET", "htu": "https://api.example/", "ath": "x"});
     vec![
-        ("ID token", Some("JWT"), json!({"at_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
-        ("ID token without typ", None, json!({"at_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
-        ("ID token of a hybrid flow", Some("JWT"), json!({"c_hash": "x"}), TypeJwtRefused, NotAnAccessToken),
-        ("ID token for its client", Some("JWT"), json!({"aud": "app"}), TypeJwtRefused, AudienceRefused),
+        ("ID token", Some("JWT"), json!({"at_hash": "x"}), NotAnAccessToken, NotAnAccessToken),
+        ("ID token without typ", None, json!({"at_hash": "x"}), NotAnAccessToken, NotAnAccessToken),
+        (
+            "ID token of a hybrid flow",
+            Some("JWT"),
+            json!({"c_hash": "x"}),
+            NotAnAccessToken,
+            NotAnAccessToken,
+        ),
+        ("ID token for its client", Some("JWT"), json!({"aud": "app"}), AudienceRefused, AudienceRefused),
         (
             "ID token in disguise",
             Some("at+jwt"),
@@ -27,18 +33,18 @@ fn other_kinds() -> Vec<(&'static str, Option<&'static str>, Value, Reason, Reas
             NotAnAccessToken,
         ),
         ("logout token", Some("logout+jwt"), events.clone(), TypeRefused, TypeRefused),
-        ("old logout token", Some("JWT"), events.clone(), TypeJwtRefused, NotAnAccessToken),
+        ("old logout token", Some("JWT"), events.clone(), NotAnAccessToken, NotAnAccessToken),
         ("security event", Some("secevent+jwt"), events.clone(), TypeRefused, TypeRefused),
-        ("old security event", None, events, TypeJwtRefused, NotAnAccessToken),
+        ("old security event", None, events, NotAnAccessToken, NotAnAccessToken),
         ("DPoP proof", Some("dpop+jwt"), proof, TypeRefused, TypeRefused),
         ("client assertion", Some("client-authentication+jwt"), client.clone(), TypeRefused, TypeRefused),
-        ("old client assertion", Some("JWT"), client, TypeJwtRefused, IssuerRefused),
+        ("old client assertion", Some("JWT"), client, IssuerRefused, IssuerRefused),
         ("introspection", Some("token-introspection+jwt"), none.clone(), TypeRefused, TypeRefused),
         (
             "old introspection",
             Some("JWT"),
             json!({"token_introspection": {"active": true}}),
-            TypeJwtRefused,
+            NotAnAccessToken,
             NotAnAccessToken,
         ),
         ("request object", Some("oauth-authz-req+jwt"), none.clone(), TypeRefused, TypeRefused),

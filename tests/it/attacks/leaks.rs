@@ -87,7 +87,7 @@ async fn row_61_nothing_breaks_out_of_a_scope_that_data_decides() {
 #[tokio::test]
 async fn row_61_a_refusal_repeats_nothing_that_was_sent() {
     let target = Target::new(Algorithm::ES256);
-    let layer = target.layer.clone().on_reject(problem_json());
+    let layer = target.layer.clone().on_reject(problem_json);
     for token in tokens(&target.token()) {
         let response = layer.layer(handler()).oneshot(bearer(&token)).await.unwrap();
         assert!(response.status().is_client_error() || response.status().is_server_error(), "{token}");

@@ -1,0 +1,407 @@
+//! The keys of an issuer at this moment, and how they are renewed: one fetch at a time, detached from all who wait for it.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwapOption, Guard};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::fetch::{FetchError, Fetched, Source};
+use super::flight::{Flight, Landed, Landing, landing};
+use super::set::KeySet;
+use super::throttle::{Bucket, backoff};
+use crate::error::{AuthError, Reason};
+use crate::time::{Clock, OncePerSecond};
+
+/// For how long keys are fresh where neither the application nor the server says.
+const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// What a server may say by `Cache-Control`: less would hammer it, more would keep removed keys alive.
+const FRESH_AT_LEAST: Duration = Duration::from_secs(60);
+const FRESH_AT_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// Requests that may wait for a fetch at once; those beyond get 503.
+const MAX_WAITING: usize = 1000;
+
+/// How long a request with a known key waits for keys that ran out while nobody came. A slow issuer delays nobody longer.
+const FRESH_WAIT: Duration = Duration::from_millis(500);
+
+/// A fetch that is so long over its time has a runtime that stands still: nobody waits for it any longer.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The part of their time after which keys are refreshed ahead.
+const REFRESH_AFTER: f32 = 0.8;
+
+/// A fetch may vanish with its runtime this often before a request gives up.
+const MAX_VANISHED: u32 = 3;
+
+/// What the builder decided.
+pub(super) struct Settings {
+    pub(super) clock: Arc<dyn Clock>,
+    /// What `fresh_for` said; else the server decides.
+    pub(super) fresh_for: Option<Duration>,
+    pub(super) stale_for: Duration,
+    pub(super) timeout: Duration,
+}
+
+/// What all clones of a key set share.
+pub(super) struct Cache {
+    source: Arc<Source>,
+    settings: Settings,
+    snapshot: ArcSwapOption<Snapshot>,
+    beginning: Instant,
+    /// Milliseconds since the beginning before which no refresh needs to be thought about; spares the lock.
+    retry_at: AtomicU64,
+    waiting: AtomicUsize,
+    /// Fetches sent so far; moves with the lock held.
+    sent: AtomicU64,
+    state: Mutex<State>,
+    outcry: OncePerSecond,
+}
+
+#[derive(Debug)]
+struct State {
+    flight: Option<Flight>,
+    bucket: Bucket,
+    failures: u32,
+    last_error: Option<FetchError>,
+}
+
+/// The keys of one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) keys: KeySet,
+    /// The fetch that brought them.
+    pub(super) flight: u64,
+    /// Moves only when a key was removed or altered.
+    pub(super) generation: u64,
+    fetched_at: Instant,
+    fresh_for: Duration,
+}
+
+/// Why a request cannot be judged with the keys at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// There are none, or they are too old.
+    Any,
+    /// They ran out while nobody came.
+    Fresh,
+    /// None fits of those that this flight brought: a rotation, or a lie.
+    Newer { than: u64 },
+}
+
+impl Snapshot {
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.fetched_at)
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.age(now) < self.fresh_for
+    }
+
+    fn refresh_after(&self) -> Duration {
+        self.fresh_for.mul_f32(REFRESH_AFTER)
+    }
+}
+
+impl Cache {
+    pub(super) fn new(source: Source, settings: Settings) -> Self {
+        let beginning = settings.clock.instant();
+        let state = State { flight: None, bucket: Bucket::full(beginning), failures: 0, last_error: None };
+        Self {
+            source: Arc::new(source),
+            settings,
+            snapshot: ArcSwapOption::empty(),
+            beginning,
+            retry_at: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            sent: AtomicU64::new(0),
+            state: Mutex::new(state),
+            outcry: OncePerSecond::new(),
+        }
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.settings.clock.instant()
+    }
+
+    pub(super) fn snapshot(&self) -> Guard<Option<Arc<Snapshot>>> {
+        self.snapshot.load()
+    }
+
+    /// How many fetches were sent before now.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.state().last_error.as_ref().map(ToString::to_string)
+    }
+
+    /// The keys to judge with now; sets off a refresh beside it when it is time. `waited`: fresh ones were waited for already.
+    pub(super) fn current(self: &Arc<Self>, waited: bool) -> Result<Guard<Option<Arc<Snapshot>>>, Need> {
+        let loaded = self.snapshot.load();
+        let Some(snapshot) = &*loaded else { return Err(Need::Any) };
+        let now = self.now();
+        if snapshot.age(now) < snapshot.refresh_after() {
+            return Ok(loaded);
+        }
+        if !self.serves(snapshot, now) {
+            return Err(Need::Any);
+        }
+        if !snapshot.is_fresh(now) && !waited && self.is_forgotten(now) {
+            return Err(Need::Fresh);
+        }
+        self.refresh_ahead(snapshot, now);
+        Ok(loaded)
+    }
+
+    /// Waits until there may be better keys. `Ok` says that it is worth judging again.
+    pub(super) async fn wait(self: &Arc<Self>, need: Need) -> Result<(), AuthError> {
+        match self.wait_for_landing(need).await {
+            // The keys at hand serve, whatever became of fresh ones.
+            Err(_) if need == Need::Fresh => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn wait_for_landing(self: &Arc<Self>, need: Need) -> Result<(), AuthError> {
+        let _place = self.queue()?;
+        let patience = if need == Need::Fresh { FRESH_WAIT } else { self.patience() };
+        for _ in 0..MAX_VANISHED {
+            let Some(landed) = self.board(need)? else { return Ok(()) };
+            match timeout(patience, landing(landed)).await {
+                Ok(Some(Landing::Keys)) => return Ok(()),
+                Ok(Some(Landing::Failed)) | Err(_) => break,
+                Ok(None) => {}
+            }
+        }
+        Err(self.unavailable())
+    }
+
+    /// Waits for a fetch that was sent after so many others; `None` if it was cut off.
+    pub(super) async fn fetch_after(
+        self: &Arc<Self>,
+        sent_before: u64,
+    ) -> Result<Option<Landing>, AuthError> {
+        for _ in 0..MAX_VANISHED {
+            let (number, landed) = self.board_for_refresh()?;
+            match timeout(self.patience(), landing(landed)).await {
+                Ok(Some(_)) if number <= sent_before => {}
+                Ok(Some(landing)) => return Ok(Some(landing)),
+                Err(_) => break,
+                Ok(None) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.beginning).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long a fetch is waited for. It ends by itself before, if its runtime is driven.
+    const fn patience(&self) -> Duration {
+        self.settings.timeout.saturating_add(GRACE)
+    }
+
+    /// Whether keys may be used, fresh or stale.
+    pub(super) fn serves(&self, snapshot: &Snapshot, now: Instant) -> bool {
+        snapshot.age(now) < snapshot.fresh_for.saturating_add(self.settings.stale_for)
+    }
+
+    /// Keys that ran out: false if a refresh failed since, or one is under way that was sent in time. Only when nobody came
+    /// for so long that none was sent must a request wait.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        let state = self.state();
+        let ahead = state.flight.as_ref().is_some_and(|flight| flight.ahead && flight.is_under_way(now));
+        state.failures == 0 && !ahead
+    }
+
+    fn refresh_ahead(self: &Arc<Self>, seen: &Snapshot, now: Instant) {
+        let too_soon = || self.millis(now) < self.retry_at.load(Ordering::Relaxed);
+        if too_soon() {
+            return;
+        }
+        let mut state = self.state();
+        let under_way = state.flight.as_ref().is_some_and(|flight| flight.is_under_way(now));
+        // Another request may have sent one that has landed since.
+        let replaced = self.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.flight != seen.flight);
+        if under_way || replaced || too_soon() {
+            return;
+        }
+        // Without a runtime there is nothing to do it in; requests are still judged.
+        if let Ok(runtime) = runtime() {
+            self.send(&mut state, &runtime, now);
+        }
+    }
+
+    /// Whether what a request lacked has come before it could wait for it.
+    fn is_met(&self, need: Need, now: Instant) -> bool {
+        self.snapshot.load().as_ref().is_some_and(|snapshot| match need {
+            Need::Any => self.serves(snapshot, now),
+            Need::Fresh => snapshot.is_fresh(now),
+            Need::Newer { than } => snapshot.flight > than,
+        })
+    }
+
+    /// Joins the flight under way, or sends one if that is allowed; `None` if none is needed any more.
+    fn board(self: &Arc<Self>, need: Need) -> Result<Option<Landed>, AuthError> {
+        let runtime = runtime()?;
+        let mut state = self.state();
+        let now = self.now();
+        if self.is_met(need, now) {
+            return Ok(None);
+        }
+        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_under_way(now)) {
+            return Ok(Some(flight.landed.clone()));
+        }
+        match need {
+            Need::Newer { .. } => state
+                .bucket
+                .spend(now)
+                .map_err(|after| AuthError::from(Reason::KeysThrottled).with_retry_after(after))?,
+            Need::Any | Need::Fresh => {
+                // The pause is for failures. After a fetch that vanished nobody knows how it would have ended.
+                let failed = state.failures > 0 && state.flight.as_ref().is_none_or(Flight::has_landed);
+                if failed && self.millis(now) < self.retry_at.load(Ordering::Relaxed) {
+                    return Err(self.unavailable());
+                }
+            }
+        }
+        Ok(Some(self.send(&mut state, &runtime, now).1))
+    }
+
+    fn board_for_refresh(self: &Arc<Self>) -> Result<(u64, Landed), AuthError> {
+        let runtime = runtime()?;
+        let mut state = self.state();
+        let now = self.now();
+        match state.flight.as_ref().filter(|flight| flight.is_under_way(now)) {
+            Some(flight) => Ok((flight.number, flight.landed.clone())),
+            None => Ok(self.send(&mut state, &runtime, now)),
+        }
+    }
+
+    fn send(self: &Arc<Self>, state: &mut State, runtime: &Handle, now: Instant) -> (u64, Landed) {
+        let number = self.sent().saturating_add(1);
+        self.sent.store(number, Ordering::Release);
+        let (land, landed) = watch::channel(None);
+        let (source, limit) = (Arc::clone(&self.source), self.settings.timeout);
+        let crew = Crew { owner: Arc::downgrade(self), number, land };
+        let task = runtime.spawn(async move {
+            let fetched = timeout(limit, source.fetch(now)).await.unwrap_or(Err(FetchError::Timeout));
+            crew.land(fetched);
+        });
+        // Should the task vanish with its runtime, somebody looks again after this.
+        let again = now.checked_add(self.settings.timeout).map_or(u64::MAX, |again| self.millis(again));
+        self.retry_at.store(again.saturating_add(1), Ordering::Relaxed);
+        let ahead = self.is_met(Need::Fresh, now);
+        let due = now.checked_add(self.patience());
+        let task = task.abort_handle();
+        state.flight = Some(Flight { number, ahead, due, landed: landed.clone(), task });
+        (number, landed)
+    }
+
+    fn land(&self, number: u64, fetched: Result<Fetched, FetchError>) -> Landing {
+        let mut state = self.state();
+        let now = self.now();
+        // Given up, and another was sent since: what it brings is older than what may be here already.
+        if self.sent() != number {
+            return Landing::Failed;
+        }
+        match fetched {
+            Ok(Fetched { keys, max_age }) => {
+                let before = self.snapshot.load();
+                let generation = before.as_ref().map_or(0, |before| {
+                    before.generation.saturating_add(u64::from(!before.keys.is_kept_by(&keys)))
+                });
+                let by_server = max_age.map(|age| age.clamp(FRESH_AT_LEAST, FRESH_AT_MOST));
+                let fresh_for = self.settings.fresh_for.or(by_server).unwrap_or(FRESH_FOR);
+                let snapshot = Snapshot { keys, flight: number, generation, fetched_at: now, fresh_for };
+                self.snapshot.store(Some(Arc::new(snapshot)));
+                state.failures = 0;
+                state.last_error = None;
+                self.retry_at.store(0, Ordering::Relaxed);
+                Landing::Keys
+            }
+            Err(error) => {
+                state.failures = state.failures.saturating_add(1);
+                let again =
+                    now.checked_add(backoff(state.failures)).map_or(u64::MAX, |again| self.millis(again));
+                self.retry_at.store(again, Ordering::Relaxed);
+                let failures = state.failures;
+                state.last_error = Some(error.clone());
+                // A subscriber is the application's code, which may ask for our status.
+                drop(state);
+                if self.outcry.allows() {
+                    tracing::error!(target: "portcullis", %error, failures, "keys could not be fetched");
+                }
+                Landing::Failed
+            }
+        }
+    }
+
+    fn unavailable(&self) -> AuthError {
+        let retry_at = self.retry_at.load(Ordering::Relaxed);
+        let left = retry_at.saturating_sub(self.millis(self.now()));
+        AuthError::from(Reason::KeysUnavailable).with_retry_after(Duration::from_millis(left))
+    }
+
+    fn queue(&self) -> Result<WaitingPlace<'_>, AuthError> {
+        let place = WaitingPlace(&self.waiting);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < MAX_WAITING {
+            Ok(place)
+        } else {
+            Err(AuthError::from(Reason::WaitersExceeded).with_retry_after(Duration::from_secs(1)))
+        }
+    }
+}
+
+/// Fetches and timers need one.
+fn runtime() -> Result<Handle, AuthError> {
+    Handle::try_current().map_err(|_| AuthError::from(Reason::RuntimeMissing))
+}
+
+/// Brings a fetch to its end, however that comes.
+struct Crew {
+    owner: Weak<Cache>,
+    number: u64,
+    land: watch::Sender<Option<Landing>>,
+}
+
+impl Crew {
+    fn land(&self, fetched: Result<Fetched, FetchError>) {
+        if let Some(cache) = Weak::upgrade(&self.owner) {
+            self.land.send_replace(Some(cache.land(self.number, fetched)));
+        }
+    }
+}
+
+impl Drop for Crew {
+    /// A client that panics has failed: it must not look like a runtime that ended, after which the next one is sent at once.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.land.borrow().is_none() {
+            self.land(Err(FetchError::Panic));
+        }
+    }
+}
+
+/// One of the places in which a request may wait.
+struct WaitingPlace<'s>(&'s AtomicUsize);
+
+impl Drop for WaitingPlace<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
