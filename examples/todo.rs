@@ -136,7 +136,7 @@ async fn create(
     text: String,
 ) -> Result<(StatusCode, Json<Value>), AuthError> {
     todos.of(&caller, |own| {
-        let id = own.keys().next_back().map_or(1, |last| last + 1);
+        let id = own.keys().next_back().map_or(1, |last| last.saturating_add(1));
         own.insert(id, text.clone());
         (StatusCode::CREATED, Json(json!({"id": id, "text": text})))
     })

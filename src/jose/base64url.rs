@@ -3,11 +3,13 @@
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use base64::decoded_len_estimate;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::engine::GeneralPurpose;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use base64::engine::Simd;
 use base64::engine::general_purpose::NO_PAD;
+use smallvec::SmallVec;
 
 /// Tokens are long, and decoding them byte by byte would be the largest cost beside the signature.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -22,8 +24,14 @@ pub(super) fn decode_into(text: &str, buffer: &mut Vec<u8>) -> Option<()> {
     ENGINE.decode_vec(text, buffer).ok()
 }
 
-/// Decodes onto the stack; `None` if the text is not exact or too long.
-pub(super) fn decode_slice<'b>(text: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+/// Decodes onto the stack where it fits there; `None` if the text is not exact. Only what is needed is zeroed: tokens are short
+/// beside what they may be.
+pub(super) fn decode_small<'b, const N: usize>(
+    text: &str,
+    buffer: &'b mut SmallVec<[u8; N]>,
+) -> Option<&'b [u8]> {
+    buffer.clear();
+    buffer.resize(decoded_len_estimate(text.len()), 0);
     let len = ENGINE.decode_slice(text, buffer).ok()?;
     buffer.get(..len)
 }

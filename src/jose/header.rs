@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use serde::de::{Error as _, MapAccess};
+use smallvec::SmallVec;
 
 use super::claims::{SaidTyp, Typ};
-use super::json::{Fault, Members, Repeat, Skip, Text, parse_object};
+use super::json::{Fault, Members, Repeat, Skip, Text, parse_plain_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
 
@@ -15,20 +16,8 @@ const MAX_HEADER_LEN: usize = 2048;
 /// Bytes of a `kid`: an opaque name, compared and never interpreted.
 pub(crate) const MAX_KID_LEN: usize = 256;
 
-/// Holds a decoded header on the stack.
-pub(super) struct HeaderBuffer([u8; MAX_HEADER_LEN]);
-
-impl HeaderBuffer {
-    pub(super) const fn new() -> Self {
-        Self([0; MAX_HEADER_LEN])
-    }
-}
-
-impl Default for HeaderBuffer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// Holds a decoded header, on the stack if it is of the usual kind.
+pub(super) type HeaderBuffer = SmallVec<[u8; 256]>;
 
 /// What of a header counts. `jku`, `x5u`, `x5c` and `jwk` are never looked at: keys come from the issuer alone.
 #[derive(Default)]
@@ -47,14 +36,15 @@ impl<'b> Header<'b> {
         if encoded.len() > MAX_HEADER_LEN.div_ceil(3).saturating_mul(4) {
             return Err(Reason::HeaderTooLong);
         }
-        let document = base64url::decode_slice(encoded, &mut buffer.0).ok_or(Reason::HeaderMalformed)?;
-        let mut header = Self::default();
-        match parse_object(document, &mut header) {
-            Ok(()) => Ok(header),
-            Err(Fault::Malformed) => Err(Reason::HeaderMalformed),
-            Err(Fault::Duplicate) => Err(Reason::MemberDuplicated),
-            Err(Fault::TooDeep) => Err(Reason::NestingTooDeep),
+        let document = base64url::decode_small(encoded, buffer).ok_or(Reason::HeaderMalformed)?;
+        if document.len() > MAX_HEADER_LEN {
+            return Err(Reason::HeaderTooLong);
         }
+        parse_plain_object(document, Self::default).map_err(|fault| match fault {
+            Fault::Malformed => Reason::HeaderMalformed,
+            Fault::Duplicate => Reason::MemberDuplicated,
+            Fault::TooDeep => Reason::NestingTooDeep,
+        })
     }
 
     /// The algorithm that the token claims: a hint for the choice of key, never more.

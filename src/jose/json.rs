@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+use super::plain::Plain;
+
 /// How deeply objects and arrays may lie in each other, the outermost included. Claims of the field need five or six.
 const MAX_DEPTH: u8 = 16;
 
@@ -38,6 +40,23 @@ pub(crate) enum Repeat {
     Noticed,
     /// By its name, which is compared with the others in the end.
     ByName,
+}
+
+/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are.
+pub(super) fn parse_plain_object<'de, M: Members<'de>>(
+    document: &'de [u8],
+    mut empty: impl FnMut() -> M,
+) -> Result<M, Fault> {
+    if let Some(mut plain) = Plain::new(document) {
+        let (mut members, fault) = (empty(), Cell::new(Fault::Malformed));
+        let object = Object { members: &mut members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
+        if plain.deserialize_map(object).and_then(|()| plain.end()).is_ok() {
+            return Ok(members);
+        }
+    }
+    // Not plain or not right: what was read so far does not count.
+    let mut members = empty();
+    parse_object(document, &mut members).map(|()| members)
 }
 
 /// Parses a whole document, which must be an object.

@@ -10,6 +10,7 @@ mod claims;
 mod header;
 mod json;
 mod jwk;
+mod plain;
 #[cfg(test)]
 mod vectors;
 
@@ -19,10 +20,12 @@ pub(crate) use header::{Header, MAX_KID_LEN};
 pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
 
+use smallvec::SmallVec;
+
 use crate::error::Reason;
 use header::HeaderBuffer;
 
-/// The longest signature: RSA with 8192 bits.
+/// Bytes of the longest signature: RSA with 8192 bits.
 const MAX_SIGNATURE_LEN: usize = 1024;
 
 /// How many keys are tried for one token. More than one fits only where an issuer repeats a `kid` or leaves it out.
@@ -44,9 +47,9 @@ impl<'t> Parts<'t> {
         if token.len() > max_len {
             return Err(Reason::TokenTooLong);
         }
-        let (header, rest) = token.split_once('.').ok_or(Reason::TokenMalformed)?;
-        let (claims, signature) = rest.split_once('.').ok_or(Reason::TokenMalformed)?;
-        if signature.contains('.') {
+        let (header, rest) = split_dot(token).ok_or(Reason::TokenMalformed)?;
+        let (claims, signature) = split_dot(rest).ok_or(Reason::TokenMalformed)?;
+        if split_dot(signature).is_some() {
             // RFC 7516 §7.1: five parts are a JWE.
             let encrypted = signature.splitn(4, '.').count() == 3;
             return Err(if encrypted { Reason::TokenEncrypted } else { Reason::TokenMalformed });
@@ -61,6 +64,12 @@ impl<'t> Parts<'t> {
         let mut buffer = HeaderBuffer::new();
         Header::parse(self.header, &mut buffer).is_ok_and(|header| header.algorithm().is_ok())
     }
+}
+
+/// `split_once('.')`, with a search that looks at many bytes at once.
+fn split_dot(text: &str) -> Option<(&str, &str)> {
+    let dot = memchr::memchr(b'.', text.as_bytes())?;
+    Some((text.get(..dot)?, text.get(dot.saturating_add(1)..)?))
 }
 
 /// The decoded bytes of a token; owns what a [`Token`] borrows.
@@ -104,9 +113,10 @@ pub(crate) fn verify<'b, 'k>(
     claims: Claims<'b>,
     candidates: impl Iterator<Item = &'k Jwk>,
 ) -> Result<Verified<'b>, Reason> {
-    let mut signature = [0; MAX_SIGNATURE_LEN];
-    let signature =
-        base64url::decode_slice(parts.signature, &mut signature).ok_or(Reason::SignatureMalformed)?;
+    let mut signature: SmallVec<[u8; 512]> = SmallVec::new();
+    let signature = base64url::decode_small(parts.signature, &mut signature)
+        .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
+        .ok_or(Reason::SignatureMalformed)?;
     let signed = |key: &Jwk| key.verify(parts.signed.as_bytes(), signature);
     if candidates.take(MAX_CANDIDATES).any(signed) {
         Ok(Verified { claims })
