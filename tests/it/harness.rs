@@ -111,6 +111,8 @@ impl Todo {
     pub fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(example("todo"))
             .args(arguments)
+            // As in production: a line for each refusal would be the largest part of its cost.
+            .env("RUST_LOG", "info")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -48,6 +48,9 @@ const SHORT: Plan = Plan {
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("crowd", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return flood::crowd(rest).await;
+    }
     let plan = if arguments.iter().any(|argument| argument == "--short") { SHORT } else { FULL };
     let wanted = |name: &str| {
         let named = |argument: &&String| !argument.starts_with("--");
