@@ -59,7 +59,10 @@ impl Presentation {
 
 impl PartialEq for Presentation {
     fn eq(&self, other: &Self) -> bool {
-        self.header == other.header && self.scheme.eq_ignore_ascii_case(other.scheme)
+        match (&self.header, &other.header) {
+            (None, None) => self.scheme.eq_ignore_ascii_case(other.scheme),
+            (one, other) => one == other,
+        }
     }
 }
 

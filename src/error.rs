@@ -177,12 +177,11 @@ impl fmt::Display for Reason {
 /// A refusal, on its way to becoming a response.
 ///
 /// It stays in the extensions of that response, so that outer layers (logging, metrics, [`on_reject`]) can tell why. Holds
-/// nothing that the caller sent.
+/// nothing that the caller sent, but for a scope that a handler made of it.
 ///
 /// [`on_reject`]: crate::AuthLayer::on_reject
 #[derive(Clone, Debug)]
 pub struct AuthError {
-    kind: AuthErrorKind,
     reason: Reason,
     scope: Option<Arc<str>>,
     retry_after: Option<Duration>,
@@ -193,13 +192,13 @@ impl AuthError {
     /// snake case.
     #[must_use]
     pub const fn invalid_token(code: &'static str) -> Self {
-        Self::of(AuthErrorKind::InvalidToken, Reason::Custom(code))
+        Self::of(Reason::Custom(code))
     }
 
     /// The authority that judges could not be asked: 503, after which the caller may come again.
     #[must_use]
     pub const fn unavailable(retry_after: Duration) -> Self {
-        let mut error = Self::of(AuthErrorKind::Unavailable, Reason::AuthorityUnavailable);
+        let mut error = Self::of(Reason::AuthorityUnavailable);
         error.retry_after = Some(retry_after);
         error
     }
@@ -212,8 +211,8 @@ impl AuthError {
         error
     }
 
-    pub(crate) const fn of(kind: AuthErrorKind, reason: Reason) -> Self {
-        Self { kind, reason, scope: None, retry_after: None }
+    const fn of(reason: Reason) -> Self {
+        Self { reason, scope: None, retry_after: None }
     }
 
     #[cfg(any(feature = "jwt", feature = "rate-limit"))]
@@ -225,7 +224,7 @@ impl AuthError {
     /// The kind of refusal.
     #[must_use]
     pub const fn kind(&self) -> AuthErrorKind {
-        self.kind
+        self.reason.kind()
     }
 
     /// The exact reason.
@@ -237,13 +236,13 @@ impl AuthError {
     /// The status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.kind.status()
+        self.kind().status()
     }
 
     /// Whose fault it is.
     #[must_use]
     pub const fn blame(&self) -> Blame {
-        self.kind.blame()
+        self.kind().blame()
     }
 
     /// The scopes that the route needs, divided by spaces, if that is what was lacking.
@@ -261,7 +260,7 @@ impl AuthError {
 
 impl From<Reason> for AuthError {
     fn from(reason: Reason) -> Self {
-        Self::of(reason.kind(), reason)
+        Self::of(reason)
     }
 }
 

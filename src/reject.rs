@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl<B: Default> Reject<B> for EmptyBody {
 /// # use portcullis::{AuthLayer, Authenticator, problem_json};
 /// # use bytes::Bytes;
 /// # use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-/// # fn with_problems<A: Authenticator + Clone>(authenticator: A) {
+/// # fn with_problems<A: Authenticator>(authenticator: A) {
 /// let auth = AuthLayer::new(authenticator).on_reject(problem_json::<axum::body::Body>);
 /// # }
 /// # fn boxed<A: Authenticator>(authenticator: A) {
@@ -260,7 +260,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            OrRefusedProj::Inner { future } => Poll::Ready(ready!(future.poll(cx))),
+            OrRefusedProj::Inner { future } => future.poll(cx),
             OrRefusedProj::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,

@@ -12,7 +12,6 @@ use tower_service::Service;
 
 use super::Verdict;
 use super::layer::Settings;
-use super::service::Admission;
 use crate::error::AuthError;
 use crate::reject::Reject;
 
@@ -136,8 +135,8 @@ where
                     let verdict = ready!(waiting.verdict.as_mut().poll(cx));
                     let Some(mut request) = waiting.request.take() else { return Poll::Pending };
                     match this.settings.admit(verdict, &mut request) {
-                        Admission::Granted => Stage::Admitted { future: waiting.service.call(request) },
-                        Admission::Refused(error) => {
+                        Ok(()) => Stage::Admitted { future: waiting.service.call(request) },
+                        Err(error) => {
                             Stage::Refused { refusal: Some(this.settings.refuse(&error, *this.presented)) }
                         }
                     }

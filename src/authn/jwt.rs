@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, ConfigError, Reason};
-use crate::jose::{self, Buffers, Parts, Rules, Token, Typ, Verified};
+use crate::jose::{Buffers, Parts, Rules, Token, Typ, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::principal::{Principal, PrincipalBuilder};
 use crate::time::{Clock, SystemClock, UnixTime};
@@ -129,20 +129,21 @@ impl Judge {
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
-    fn accept(
+    fn accept<'b>(
         &self,
-        token: &str,
-        buffers: &mut Buffers,
+        token: &'b str,
+        buffers: &'b mut Buffers,
         patience: Patience,
     ) -> Result<(PrincipalBuilder, SystemTime), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
-        let Token { header, algorithm, claims } = Token::parse(parts, buffers, &self.rules)?;
+        let Token { header, algorithm, unverified } = Token::parse(parts, buffers, &self.rules)?;
+        let claims = &unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
         let now = UnixTime::from(self.clock.now());
         claims.judge(&self.rules, now)?;
         let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
-            Find::Candidates(candidates) => Some(jose::verify(parts, claims, candidates)),
+            Find::Candidates(candidates) => Some(unverified.verify(candidates)),
             Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
             Find::Unknown => None,
         })?;

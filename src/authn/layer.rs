@@ -7,7 +7,8 @@ use http::{Request, Response};
 use tower_layer::Layer;
 
 use super::future::Presented;
-use super::service::{Admission, Auth};
+use super::or::once_each;
+use super::service::Auth;
 use super::{Anonymous, Authenticator, Verdict};
 use crate::challenge::Challenge;
 use crate::credential::Presentation;
@@ -43,8 +44,12 @@ pub(crate) struct Settings<A, R> {
 impl<A: Authenticator> AuthLayer<A> {
     /// A layer that demands a credential which this authenticator accepts.
     pub fn new(authenticator: A) -> Self {
-        let mut challenges: Vec<Challenge> = authenticator
-            .challenges()
+        let mut challenges = once_each(authenticator.challenges());
+        if challenges.is_empty() {
+            // RFC 9110 §15.5.2: a 401 has at least one.
+            challenges.push(Challenge::bearer());
+        }
+        let mut challenges: Vec<Challenge> = challenges
             .into_iter()
             .map(
                 |challenge| {
@@ -55,7 +60,7 @@ impl<A: Authenticator> AuthLayer<A> {
         // Clients that know one scheme look at the first challenge only, and Bearer is the one they know.
         challenges.sort_by_key(|challenge| !challenge.scheme().eq_ignore_ascii_case("Bearer"));
         let settings = Settings {
-            presentations: authenticator.presentations().into(),
+            presentations: once_each(authenticator.presentations()).into(),
             authenticator: Arc::new(authenticator),
             challenges: challenges.into(),
             rule: None,
@@ -150,15 +155,10 @@ impl<A, R> Settings<A, R> {
         &self,
         verdict: Result<Verdict, AuthError>,
         request: &mut Request<B>,
-    ) -> Admission {
-        match verdict {
-            Ok(verdict) => {
-                // Replaces a principal that somebody else planted.
-                request.extensions_mut().insert(verdict.principal.with_rule(&self.rule));
-                Admission::Granted
-            }
-            Err(error) => Admission::Refused(error),
-        }
+    ) -> Result<(), AuthError> {
+        // Replaces a principal that somebody else planted.
+        request.extensions_mut().insert(verdict?.principal.with_rule(&self.rule));
+        Ok(())
     }
 
     /// No credential, and none is needed.

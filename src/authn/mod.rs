@@ -119,7 +119,7 @@ impl Verdict {
     }
 }
 
-/// Whether a verdict may be used again.
+/// Whether a verdict may be used again. A promise of the authenticator; nothing makes use of it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// For this request alone.

@@ -69,7 +69,15 @@ impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
 }
 
 fn union<T: Clone + PartialEq>(left: &[T], right: &[T]) -> Vec<T> {
-    let mut all = left.to_vec();
-    all.extend(right.iter().filter(|item| !left.contains(item)).cloned());
-    all
+    once_each([left, right].concat())
+}
+
+/// Leaves out what is there already.
+pub(super) fn once_each<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+    items.into_iter().fold(Vec::new(), |mut kept, item| {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+        kept
+    })
 }

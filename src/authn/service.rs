@@ -21,12 +21,6 @@ pub struct Auth<S, A, R = EmptyBody> {
     settings: Arc<Settings<A, R>>,
 }
 
-/// Whether a request may go on.
-pub(super) enum Admission {
-    Granted,
-    Refused(AuthError),
-}
-
 impl<S, A, R> Auth<S, A, R> {
     pub(super) const fn new(inner: S, settings: Arc<Settings<A, R>>) -> Self {
         Self { inner, settings }
@@ -67,8 +61,8 @@ where
         };
         match verdict {
             Ok(verdict) => match settings.admit(verdict, &mut request) {
-                Admission::Granted => self.pass(presented, request),
-                Admission::Refused(error) => self.refuse(presented, &error),
+                Ok(()) => self.pass(presented, request),
+                Err(error) => self.refuse(presented, &error),
             },
             Err(verdict) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.

@@ -55,4 +55,17 @@ mod tests {
         }
         assert_eq!(decode("AA"), Some(vec![0]));
     }
+
+    /// Long texts are decoded many bytes at a time, by other code.
+    #[test]
+    fn long_texts_are_read_as_exactly() {
+        let good = "-_09azAZ".repeat(40);
+        assert_eq!(decode(&good).map(|bytes| bytes.len()), Some(240));
+        for place in 0..good.len() {
+            for bad in ["=", "+", "/", " ", "\n", ".", "\0", "\u{7f}", "\u{80}"] {
+                let text = [good.get(..place).unwrap(), bad, good.get(place + 1..).unwrap()].concat();
+                assert_eq!(decode(&text), None, "{bad:?} at {place}");
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::header::is_media_type;
-use super::json::{Fault, Members, Repeat, Skip, Text, parse_plain_object};
+use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
@@ -72,11 +72,9 @@ impl<'b> Claims<'b> {
     /// Parses them all; `audiences` are the names by which this server is known.
     pub(super) fn parse(document: &'b [u8], audiences: &[String]) -> Result<Self, Reason> {
         let empty = || Reader { claims: Claims::default(), audiences };
-        parse_plain_object(document, empty).map(|reader| reader.claims).map_err(|fault| match fault {
-            Fault::Malformed => Reason::ClaimsMalformed,
-            Fault::Duplicate => Reason::MemberDuplicated,
-            Fault::TooDeep => Reason::NestingTooDeep,
-        })
+        parse_plain_object(document, empty)
+            .map(|reader| reader.claims)
+            .map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
     /// Judges everything but the issuer and the signature: cheap, and before any key is looked for.

@@ -6,7 +6,7 @@ use serde::de::{Error as _, MapAccess};
 use smallvec::SmallVec;
 
 use super::claims::{SaidTyp, Typ};
-use super::json::{Fault, Members, Repeat, Skip, Text, parse_plain_object};
+use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
 
@@ -40,11 +40,7 @@ impl<'b> Header<'b> {
         if document.len() > MAX_HEADER_LEN {
             return Err(Reason::HeaderTooLong);
         }
-        parse_plain_object(document, Self::default).map_err(|fault| match fault {
-            Fault::Malformed => Reason::HeaderMalformed,
-            Fault::Duplicate => Reason::MemberDuplicated,
-            Fault::TooDeep => Reason::NestingTooDeep,
-        })
+        parse_plain_object(document, Self::default).map_err(|fault| fault.reason(Reason::HeaderMalformed))
     }
 
     /// The algorithm that the token claims: a hint for the choice of key, never more.

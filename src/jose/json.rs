@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess
 use smallvec::SmallVec;
 
 use super::plain::Plain;
+use crate::error::Reason;
 
 /// How deeply objects and arrays may lie in each other, the outermost included. Claims of the field need five or six.
 const MAX_DEPTH: u8 = 16;
@@ -21,6 +22,17 @@ pub(crate) enum Fault {
     Duplicate,
     /// Nested beyond [`MAX_DEPTH`].
     TooDeep,
+}
+
+impl Fault {
+    /// As the reason of a refusal; `malformed` says which part it was.
+    pub(super) const fn reason(self, malformed: Reason) -> Reason {
+        match self {
+            Self::Malformed => malformed,
+            Self::Duplicate => Reason::MemberDuplicated,
+            Self::TooDeep => Reason::NestingTooDeep,
+        }
+    }
 }
 
 /// Takes the members of an object, one by one.

@@ -86,46 +86,53 @@ impl Buffers {
     }
 }
 
-/// A token whose header and claims were judged, and whose signature was not looked at yet.
+/// A token whose header was judged and whose claims were parsed; nothing of it is verified.
 pub(crate) struct Token<'b> {
     pub(crate) header: Header<'b>,
     pub(crate) algorithm: Algorithm,
+    pub(crate) unverified: Unverified<'b>,
+}
+
+/// Claims together with the signature that would prove them.
+pub(crate) struct Unverified<'b> {
     pub(crate) claims: Claims<'b>,
+    parts: Parts<'b>,
 }
 
 impl<'b> Token<'b> {
     /// Decodes and parses both JSON parts, strictly, and refuses what the header alone rules out.
-    pub(crate) fn parse(parts: Parts<'_>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
+    pub(crate) fn parse(parts: Parts<'b>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
         let header = Header::parse(parts.header, &mut buffers.header)?;
         header.judge()?;
         let algorithm = header.algorithm()?;
         base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
         let claims = Claims::parse(&buffers.claims, &rules.audiences)?;
-        Ok(Self { header, algorithm, claims })
+        Ok(Self { header, algorithm, unverified: Unverified { claims, parts } })
     }
 }
 
-/// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm.
-///
-/// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
-pub(crate) fn verify<'b, 'k>(
-    parts: Parts<'_>,
-    claims: Claims<'b>,
-    candidates: impl Iterator<Item = &'k Jwk>,
-) -> Result<Verified<'b>, Reason> {
-    let mut signature: SmallVec<[u8; 512]> = SmallVec::new();
-    let signature = base64url::decode_small(parts.signature, &mut signature)
-        .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
-        .ok_or(Reason::SignatureMalformed)?;
-    let signed = |key: &Jwk| key.verify(parts.signed.as_bytes(), signature);
-    if candidates.take(MAX_CANDIDATES).any(signed) {
-        Ok(Verified { claims })
-    } else {
-        Err(Reason::SignatureInvalid)
+impl<'b> Unverified<'b> {
+    /// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm.
+    ///
+    /// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
+    pub(crate) fn verify<'k>(
+        self,
+        candidates: impl Iterator<Item = &'k Jwk>,
+    ) -> Result<Verified<'b>, Reason> {
+        let mut signature: SmallVec<[u8; MAX_SIGNATURE_LEN]> = SmallVec::new();
+        let signature = base64url::decode_small(self.parts.signature, &mut signature)
+            .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
+            .ok_or(Reason::SignatureMalformed)?;
+        let signed = |key: &Jwk| key.verify(self.parts.signed.as_bytes(), signature);
+        if candidates.take(MAX_CANDIDATES).any(signed) {
+            Ok(Verified { claims: self.claims })
+        } else {
+            Err(Reason::SignatureInvalid)
+        }
     }
 }
 
-/// Claims that a key of their issuer signed. Made by [`verify`] alone.
+/// Claims that a key of their issuer signed. Made by [`Unverified::verify`] alone.
 pub(crate) struct Verified<'b> {
     pub(crate) claims: Claims<'b>,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::header::HeaderBuffer;
 use super::jwk::Unusable;
-use super::{Algorithm, Claims, Header, Jwk, Parts, base64url, verify};
+use super::{Algorithm, Claims, Header, Jwk, Parts, Unverified, base64url};
 use crate::error::Reason;
 use crate::keys::{Find, KeySet};
 
@@ -37,7 +37,9 @@ fn judge(keys: &Value, token: &str) -> Result<(), Reason> {
     let algorithm = header.algorithm()?;
     base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
     match keys.find(header.kid(), algorithm) {
-        Find::Candidates(candidates) => verify(parts, Claims::default(), candidates).map(drop),
+        Find::Candidates(candidates) => {
+            Unverified { claims: Claims::default(), parts }.verify(candidates).map(drop)
+        }
         Find::OtherAlgorithm => Err(Reason::KeyMismatch),
         Find::Unknown => Err(Reason::KeyUnknown),
     }

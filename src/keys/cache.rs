@@ -1,6 +1,6 @@
 //! The keys of an issuer at this moment, and how they are renewed: one fetch at a time, detached from all who wait for it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -56,10 +56,12 @@ pub(super) struct Cache {
     /// Milliseconds since the beginning before which no refresh needs to be thought about; spares the lock.
     retry_at: AtomicU64,
     waiting: AtomicUsize,
+    /// The last fetch failed: known without the lock, for the requests of an outage.
+    failing: AtomicBool,
     /// Fetches sent so far; moves with the lock held.
     sent: AtomicU64,
     state: Mutex<State>,
-    outcry: OncePerSecond,
+    log_limit: OncePerSecond,
 }
 
 #[derive(Debug)]
@@ -118,9 +120,10 @@ impl Cache {
             beginning,
             retry_at: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             state: Mutex::new(state),
-            outcry: OncePerSecond::new(),
+            log_limit: OncePerSecond::new(),
         }
     }
 
@@ -174,10 +177,10 @@ impl Cache {
 
     async fn wait_for_landing(self: &Arc<Self>, need: Need) -> Result<(), AuthError> {
         let _place = self.queue()?;
-        let patience = if need == Need::Fresh { FRESH_WAIT } else { self.patience() };
+        let max_wait = if need == Need::Fresh { FRESH_WAIT } else { self.max_wait() };
         for _ in 0..MAX_VANISHED {
-            let Some(landed) = self.board(need)? else { return Ok(()) };
-            match timeout(patience, landing(landed)).await {
+            let Some(landed) = self.join_or_send(need)? else { return Ok(()) };
+            match timeout(max_wait, landing(landed)).await {
                 Ok(Some(Landing::Keys)) => return Ok(()),
                 Ok(Some(Landing::Failed)) | Err(_) => break,
                 Ok(None) => {}
@@ -192,8 +195,8 @@ impl Cache {
         sent_before: u64,
     ) -> Result<Option<Landing>, AuthError> {
         for _ in 0..MAX_VANISHED {
-            let (number, landed) = self.board_for_refresh()?;
-            match timeout(self.patience(), landing(landed)).await {
+            let (number, landed) = self.join_or_send_for_refresh()?;
+            match timeout(self.max_wait(), landing(landed)).await {
                 Ok(Some(_)) if number <= sent_before => {}
                 Ok(Some(landing)) => return Ok(Some(landing)),
                 Err(_) => break,
@@ -212,7 +215,7 @@ impl Cache {
     }
 
     /// How long a fetch is waited for. It ends by itself before, if its runtime is driven.
-    const fn patience(&self) -> Duration {
+    const fn max_wait(&self) -> Duration {
         self.settings.timeout.saturating_add(GRACE)
     }
 
@@ -224,9 +227,8 @@ impl Cache {
     /// Keys that ran out: false if a refresh failed since, or one is under way that was sent in time. Only when nobody came
     /// for so long that none was sent must a request wait.
     fn is_forgotten(&self, now: Instant) -> bool {
-        let state = self.state();
-        let ahead = state.flight.as_ref().is_some_and(|flight| flight.ahead && flight.is_under_way(now));
-        state.failures == 0 && !ahead
+        let ahead = |flight: &Flight| flight.ahead && flight.is_under_way(now);
+        !self.failing.load(Ordering::Relaxed) && !self.state().flight.as_ref().is_some_and(ahead)
     }
 
     fn refresh_ahead(self: &Arc<Self>, seen: &Snapshot, now: Instant) {
@@ -257,7 +259,7 @@ impl Cache {
     }
 
     /// Joins the flight under way, or sends one if that is allowed; `None` if none is needed any more.
-    fn board(self: &Arc<Self>, need: Need) -> Result<Option<Landed>, AuthError> {
+    fn join_or_send(self: &Arc<Self>, need: Need) -> Result<Option<Landed>, AuthError> {
         let runtime = runtime()?;
         let mut state = self.state();
         let now = self.now();
@@ -283,7 +285,7 @@ impl Cache {
         Ok(Some(self.send(&mut state, &runtime, now).1))
     }
 
-    fn board_for_refresh(self: &Arc<Self>) -> Result<(u64, Landed), AuthError> {
+    fn join_or_send_for_refresh(self: &Arc<Self>) -> Result<(u64, Landed), AuthError> {
         let runtime = runtime()?;
         let mut state = self.state();
         let now = self.now();
@@ -298,16 +300,16 @@ impl Cache {
         self.sent.store(number, Ordering::Release);
         let (land, landed) = watch::channel(None);
         let (source, limit) = (Arc::clone(&self.source), self.settings.timeout);
-        let crew = Crew { owner: Arc::downgrade(self), number, land };
+        let ending = FetchTask { owner: Arc::downgrade(self), number, land };
         let task = runtime.spawn(async move {
             let fetched = timeout(limit, source.fetch(now)).await.unwrap_or(Err(FetchError::Timeout));
-            crew.land(fetched);
+            ending.land(fetched);
         });
         // Should the task vanish with its runtime, somebody looks again after this.
         let again = now.checked_add(self.settings.timeout).map_or(u64::MAX, |again| self.millis(again));
         self.retry_at.store(again.saturating_add(1), Ordering::Relaxed);
         let ahead = self.is_met(Need::Fresh, now);
-        let due = now.checked_add(self.patience());
+        let due = now.checked_add(self.max_wait());
         let task = task.abort_handle();
         state.flight = Some(Flight { number, ahead, due, landed: landed.clone(), task });
         (number, landed)
@@ -331,12 +333,14 @@ impl Cache {
                 let snapshot = Snapshot { keys, flight: number, generation, fetched_at: now, fresh_for };
                 self.snapshot.store(Some(Arc::new(snapshot)));
                 state.failures = 0;
+                self.failing.store(false, Ordering::Relaxed);
                 state.last_error = None;
                 self.retry_at.store(0, Ordering::Relaxed);
                 Landing::Keys
             }
             Err(error) => {
                 state.failures = state.failures.saturating_add(1);
+                self.failing.store(true, Ordering::Relaxed);
                 let again =
                     now.checked_add(backoff(state.failures)).map_or(u64::MAX, |again| self.millis(again));
                 self.retry_at.store(again, Ordering::Relaxed);
@@ -344,7 +348,7 @@ impl Cache {
                 state.last_error = Some(error.clone());
                 // A subscriber is the application's code, which may ask for our status.
                 drop(state);
-                if self.outcry.allows() {
+                if self.log_limit.allows() {
                     tracing::error!(target: "portcullis", %error, failures, "keys could not be fetched");
                 }
                 Landing::Failed
@@ -374,13 +378,13 @@ fn runtime() -> Result<Handle, AuthError> {
 }
 
 /// Brings a fetch to its end, however that comes.
-struct Crew {
+struct FetchTask {
     owner: Weak<Cache>,
     number: u64,
     land: watch::Sender<Option<Landing>>,
 }
 
-impl Crew {
+impl FetchTask {
     fn land(&self, fetched: Result<Fetched, FetchError>) {
         if let Some(cache) = Weak::upgrade(&self.owner) {
             self.land.send_replace(Some(cache.land(self.number, fetched)));
@@ -388,7 +392,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for FetchTask {
     /// A client that panics has failed: it must not look like a runtime that ended, after which the next one is sent at once.
     fn drop(&mut self) {
         if std::thread::panicking() && self.land.borrow().is_none() {

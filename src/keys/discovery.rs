@@ -10,7 +10,7 @@ use crate::jose::{Members, Repeat, Skip, Text, parse_object};
 /// path, OpenID Connect Discovery §4 appends its own.
 pub(super) fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], ConfigError> {
     let url = checked(issuer, allow_http)?;
-    let wrong = |problem| ConfigError::Url { url: issuer.to_owned(), problem };
+    let wrong = |problem| ConfigError::Url { url: shown(issuer), problem };
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("an issuer has neither a query nor a fragment (RFC 8414 §2)"));
     }
@@ -24,20 +24,24 @@ pub(super) fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], C
 
 /// A URL that may be asked: https, unless http was allowed by name, and no credentials in it.
 pub(super) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> {
-    let wrong = |problem| ConfigError::Url { url: text.to_owned(), problem };
+    let wrong = |problem| ConfigError::Url { url: shown(text), problem };
     let url = Url::parse(text).map_err(|_| wrong("it is not an absolute URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        // First, and without showing them: errors are printed and logged.
-        let url = url.host_str().unwrap_or_default().to_owned();
-        return Err(ConfigError::Url { url, problem: "it holds credentials" });
+        return Err(wrong("it holds credentials"));
     }
     match url.scheme() {
-        "https" => {}
-        "http" if allow_http => {}
-        "http" => return Err(wrong("keys are fetched over https only, unless `allow_http` is set")),
-        _ => return Err(wrong("it is not an https URL")),
+        "https" => Ok(url),
+        "http" if allow_http => Ok(url),
+        "http" => Err(wrong("keys are fetched over https only, unless `allow_http` is set")),
+        _ => Err(wrong("it is not an https URL")),
     }
-    Ok(url)
+}
+
+/// A URL as errors and logs may show it: without what stands before an `@`, which may be a password, and without query, which may
+/// hold a key.
+pub(super) fn shown(text: &str) -> String {
+    let place = text.split(['?', '#']).next().unwrap_or_default();
+    place.rsplit_once('@').map_or_else(|| place.to_owned(), |(_, place)| format!("***@{place}"))
 }
 
 /// What of the metadata counts. The algorithms that it lists never widen what is accepted.
@@ -92,6 +96,22 @@ mod tests {
                 "https://id.example.com/a/b/.well-known/openid-configuration",
             ]
         );
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        for (text, expected) in [
+            ("https://id.example/a", "https://id.example/a"),
+            ("https://svc:hunter2@id.example:port/", "***@id.example:port/"),
+            ("https://id.example/keys?apikey=hunter2#x", "https://id.example/keys"),
+            ("svc:hunter2@", "***@"),
+        ] {
+            assert_eq!(shown(text), expected);
+            assert!(
+                checked(text, true).is_ok_and(|_| true)
+                    || !checked(text, true).unwrap_err().to_string().contains("hunter2")
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One fetch of keys, from the network to a parsed set.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,14 +9,14 @@ use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{Request, Response, StatusCode};
 use url::Url;
 
-use super::discovery::{Metadata, checked, locations};
+use super::discovery::{Metadata, checked, locations, shown};
 use super::set::{KeySet, SetError};
 use crate::error::ConfigError;
 use crate::http_client::{HttpClient, HttpError, Limits};
 use crate::jose::Algorithm;
 
 /// Where keys are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Location {
     /// At a known `jwks_uri`.
     Pinned(Url),
@@ -33,8 +34,16 @@ impl Location {
     }
 }
 
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pinned(url) => f.write_str(&shown(url.as_str())),
+            Self::Discovered { issuer, .. } => f.write_str(issuer),
+        }
+    }
+}
+
 /// Everything that a fetch needs; shared with its task.
-#[derive(Debug)]
 pub(super) struct Source {
     pub(super) location: Location,
     http: Arc<dyn HttpClient>,
@@ -131,7 +140,7 @@ impl Source {
 
     async fn discover(&self, issuer: &str, location: &str) -> Result<Url, FetchError> {
         let answer = self.get(location).await?;
-        let url = || location.to_owned();
+        let url = || shown(location);
         let metadata = Metadata::parse(answer.body()).ok_or_else(|| FetchError::Metadata { url: url() })?;
         // RFC 8414 §3.3: identical, code point by code point, or the document must not be used.
         if metadata.issuer.as_deref() != Some(issuer) {
@@ -144,7 +153,7 @@ impl Source {
     async fn fetch_from(&self, jwks_uri: &Url) -> Result<Fetched, FetchError> {
         let answer = self.get(jwks_uri.as_str()).await?;
         let keys = KeySet::read(answer.body(), self.rsa)
-            .map_err(|error| FetchError::Set { url: jwks_uri.to_string(), error })?;
+            .map_err(|error| FetchError::Set { url: shown(jwks_uri.as_str()), error })?;
         Ok(Fetched { keys, max_age: max_age(&answer) })
     }
 
@@ -153,9 +162,9 @@ impl Source {
             .header(ACCEPT, "application/json, application/jwk-set+json")
             .body(Bytes::new())
             .map_err(|_| {
-                FetchError::Url(ConfigError::Url { url: url.to_owned(), problem: "it cannot be requested" })
+                FetchError::Url(ConfigError::Url { url: shown(url), problem: "it cannot be requested" })
             })?;
-        let http = |error| FetchError::Http { url: url.to_owned(), error };
+        let http = |error| FetchError::Http { url: shown(url), error };
         let answer = self.http.send(request, self.limits).await.map_err(http)?;
         // A client of the application's own may not know its limits.
         if answer.body().len() > self.limits.max_body {
@@ -165,7 +174,7 @@ impl Source {
         if answer.status() == StatusCode::OK {
             Ok(answer)
         } else {
-            Err(FetchError::Status { url: url.to_owned(), status: answer.status() })
+            Err(FetchError::Status { url: shown(url), status: answer.status() })
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::discovery::shown;
 use super::{KeySet, Lack, Patience, RemoteKeySet};
 use crate::error::ConfigError;
 
@@ -81,7 +82,7 @@ impl Issuer {
         let foreign =
             matches!(&keys, Keys::Remote(keys) if keys.discovered_issuer().is_some_and(|of| of != &*id));
         let problem = "the keys were discovered for another issuer";
-        let keys = if foreign { Err(ConfigError::Url { url: id.to_string(), problem }) } else { Ok(keys) };
+        let keys = if foreign { Err(ConfigError::Url { url: shown(&id), problem }) } else { Ok(keys) };
         Self { id, keys }
     }
 
@@ -122,6 +123,6 @@ impl Issuer {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuer").field("id", &self.id).field("keys", &self.keys).finish()
+        f.debug_struct("Issuer").field("id", &shown(&self.id)).field("keys", &self.keys).finish()
     }
 }

@@ -168,8 +168,7 @@ impl RemoteKeySet {
 
 impl fmt::Debug for RemoteKeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteKeySet")
-            .field("location", &self.cache.source().location)
-            .finish_non_exhaustive()
+        let location = self.cache.source().location.to_string();
+        f.debug_struct("RemoteKeySet").field("location", &location).finish_non_exhaustive()
     }
 }

@@ -105,11 +105,9 @@ impl KeySet {
 
     /// The keys that may have signed a token with this `kid` and algorithm.
     pub(crate) fn find<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> Find<'a> {
-        let named = move |key: &&Jwk| kid.is_none() || key.kid() == kid;
-        let fits = move |key: &&Jwk| named(key) && key.algorithm() == algorithm;
-        if let Some(first) = self.keys.iter().position(|key| fits(&key)) {
+        if let Some(first) = self.keys.iter().position(|key| fits(key, kid, algorithm)) {
             Find::Candidates(Candidates { keys: self.keys.get(first..).unwrap_or_default(), kid, algorithm })
-        } else if kid.is_some() && self.keys.iter().any(|key| named(&key)) {
+        } else if kid.is_some() && self.keys.iter().any(|key| key.kid() == kid) {
             Find::OtherAlgorithm
         } else {
             Find::Unknown
@@ -149,12 +147,17 @@ impl<'a> Iterator for Candidates<'a> {
     fn next(&mut self) -> Option<&'a Jwk> {
         while let Some((key, rest)) = self.keys.split_first() {
             self.keys = rest;
-            if (self.kid.is_none() || key.kid() == self.kid) && key.algorithm() == self.algorithm {
+            if fits(key, self.kid, self.algorithm) {
                 return Some(key);
             }
         }
         None
     }
+}
+
+/// A token without `kid` may have been signed by any key of its algorithm.
+fn fits(key: &Jwk, kid: Option<&str>, algorithm: Algorithm) -> bool {
+    (kid.is_none() || key.kid() == kid) && key.algorithm() == algorithm
 }
 
 #[derive(Default)]

@@ -76,25 +76,19 @@ impl RateLimitLayer {
     /// Starts the counts anew.
     #[must_use]
     pub fn capacity(self, callers: usize) -> Self {
-        self.rebuild(|limit| limit.capacity = callers)
+        let Limit { quota, by, clock, .. } = &*self.limit;
+        Self { limit: Arc::new(Limit::new(*quota, by.clone(), Arc::clone(clock), callers)) }
     }
 
     /// Sets the clock. Starts the counts anew.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.rebuild(|limit| limit.clock = Arc::new(clock))
+        let Limit { quota, by, capacity, .. } = &*self.limit;
+        Self { limit: Arc::new(Limit::new(*quota, by.clone(), Arc::new(clock), *capacity)) }
     }
 
     fn with(quota: Quota, by: By) -> Self {
         Self { limit: Arc::new(Limit::new(quota, by, Arc::new(SystemClock), DEFAULT_CAPACITY)) }
-    }
-
-    fn rebuild(self, change: impl FnOnce(&mut Limit)) -> Self {
-        let Limit { quota, by, clock, capacity, .. } = &*self.limit;
-        let mut limit = Limit::new(*quota, by.clone(), Arc::clone(clock), *capacity);
-        change(&mut limit);
-        let Limit { quota, by, clock, capacity, .. } = limit;
-        Self { limit: Arc::new(Limit::new(quota, by, clock, capacity)) }
     }
 }
 
