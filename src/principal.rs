@@ -1,5 +1,6 @@
 //! The authenticated party.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,8 +24,9 @@ pub struct Principal {
 struct Facts {
     method: &'static str,
     issuer: Option<Arc<str>>,
-    subject: Option<Box<str>>,
-    client_id: Option<Box<str>>,
+    /// The subject, and behind it the client: one allocation for both.
+    names: Box<str>,
+    subject_len: usize,
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
@@ -33,19 +35,16 @@ struct Facts {
 
 impl Principal {
     /// Starts a principal, for an [`Authenticator`](crate::Authenticator) of your own. `method` names that authenticator.
-    pub fn builder(method: &'static str) -> PrincipalBuilder {
+    pub fn builder<'a>(method: &'static str) -> PrincipalBuilder<'a> {
         PrincipalBuilder {
-            facts: Facts {
-                method,
-                issuer: None,
-                subject: None,
-                client_id: None,
-                scopes: ScopeSet::default(),
-                expires_at: None,
-                verified_at: SystemTime::UNIX_EPOCH,
-                claims: String::new(),
-            },
+            method,
+            issuer: None,
+            subject: Cow::Borrowed(""),
+            client_id: Cow::Borrowed(""),
+            scopes: ScopeSet::default(),
+            expires_at: None,
             verified_at: None,
+            claims: String::new(),
         }
     }
 
@@ -79,7 +78,7 @@ impl Principal {
     /// The subject (`sub`): a user, or the client itself where a client acts for itself.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.facts.subject.as_deref()
+        self.facts.names.get(..self.facts.subject_len).filter(|subject| !subject.is_empty())
     }
 
     /// The subject, for handlers that cannot do without.
@@ -93,7 +92,7 @@ impl Principal {
     /// The OAuth client: `client_id`, or `azp` where the issuer sends that.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.facts.client_id.as_deref()
+        self.facts.names.get(self.facts.subject_len..).filter(|client| !client.is_empty())
     }
 
     /// What the credential grants.
@@ -150,6 +149,15 @@ impl Principal {
         serde_json::from_str(claims).map_err(|_| AuthError::from(Reason::ClaimsMismatch))
     }
 
+    /// Adds the claims that it was made of. Whoever just made it holds the only copy.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn with_claims(mut self, json: String) -> Self {
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.claims = json;
+        }
+        self
+    }
+
     pub(crate) fn with_rule(mut self, rule: &SharedRule) -> Self {
         self.rule.clone_from(rule);
         self
@@ -203,39 +211,45 @@ impl fmt::Debug for PrincipalId {
 
 /// Builds a [`Principal`]; see [`Principal::builder`].
 #[must_use]
-pub struct PrincipalBuilder {
-    facts: Facts,
+pub struct PrincipalBuilder<'a> {
+    method: &'static str,
+    issuer: Option<Arc<str>>,
+    subject: Cow<'a, str>,
+    client_id: Cow<'a, str>,
+    scopes: ScopeSet,
+    expires_at: Option<SystemTime>,
     verified_at: Option<SystemTime>,
+    claims: String,
 }
 
-impl PrincipalBuilder {
+impl<'a> PrincipalBuilder<'a> {
     /// Sets the issuer.
     pub fn issuer(mut self, issuer: impl Into<Arc<str>>) -> Self {
-        self.facts.issuer = Some(issuer.into());
+        self.issuer = Some(issuer.into());
         self
     }
 
     /// Sets the subject. An empty one counts as none.
-    pub fn subject(mut self, subject: impl Into<Box<str>>) -> Self {
-        self.facts.subject = Some(subject.into()).filter(|subject| !subject.is_empty());
+    pub fn subject(mut self, subject: impl Into<Cow<'a, str>>) -> Self {
+        self.subject = subject.into();
         self
     }
 
     /// Sets the client. An empty one counts as none.
-    pub fn client_id(mut self, client_id: impl Into<Box<str>>) -> Self {
-        self.facts.client_id = Some(client_id.into()).filter(|client| !client.is_empty());
+    pub fn client_id(mut self, client_id: impl Into<Cow<'a, str>>) -> Self {
+        self.client_id = client_id.into();
         self
     }
 
     /// Sets the grant.
     pub fn scopes(mut self, scopes: ScopeSet) -> Self {
-        self.facts.scopes = scopes;
+        self.scopes = scopes;
         self
     }
 
     /// Sets when the credential ends.
     pub fn expires_at(mut self, time: SystemTime) -> Self {
-        self.facts.expires_at = Some(time);
+        self.expires_at = Some(time);
         self
     }
 
@@ -247,21 +261,30 @@ impl PrincipalBuilder {
 
     /// Sets the claims: a JSON object, for [`Principal::claims`].
     pub fn claims(mut self, json: impl Into<String>) -> Self {
-        self.facts.claims = json.into();
+        self.claims = json.into();
         self
     }
 
     /// The principal.
     #[must_use]
-    pub fn build(mut self) -> Principal {
-        self.facts.verified_at = self.verified_at.unwrap_or_else(|| SystemClock.now());
-        Principal { facts: Arc::new(self.facts), rule: None }
+    pub fn build(self) -> Principal {
+        let facts = Facts {
+            method: self.method,
+            issuer: self.issuer,
+            names: [&*self.subject, &*self.client_id].concat().into_boxed_str(),
+            subject_len: self.subject.len(),
+            scopes: self.scopes,
+            expires_at: self.expires_at,
+            verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
+            claims: self.claims,
+        };
+        Principal { facts: Arc::new(facts), rule: None }
     }
 }
 
-impl fmt::Debug for PrincipalBuilder {
+impl fmt::Debug for PrincipalBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrincipalBuilder").field("method", &self.facts.method).finish_non_exhaustive()
+        f.debug_struct("PrincipalBuilder").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
@@ -277,6 +300,16 @@ mod tests {
         let client = Principal::builder("jwt").issuer("https://a").client_id("ann").build().id();
         assert_ne!(of("https://a"), client);
         assert_ne!(client, Principal::builder("api-key").client_id("ann").build().id());
+    }
+
+    #[test]
+    fn names_are_kept_apart() {
+        for (subject, client) in [("ann", "app"), ("ann", ""), ("", "app"), ("", ""), ("é", "ü")] {
+            let principal = Principal::builder("x").subject(subject).client_id(client).build();
+            assert_eq!(principal.subject().unwrap_or_default(), subject);
+            assert_eq!(principal.client_id().unwrap_or_default(), client);
+            assert_eq!(principal.subject().is_none(), subject.is_empty());
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, ConfigError, Reason};
 use crate::jose::{Buffers, Parts, Rules, Token, Typ, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
-use crate::principal::{Principal, PrincipalBuilder};
+use crate::principal::Principal;
 use crate::time::{Clock, SystemClock, UnixTime};
 
 /// Tolerated between the clocks of the issuer and of this server.
@@ -30,7 +30,9 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// scopes' grammar; the signature, with the algorithm that the issuer's key fixes. A token with `cnf` is bound to a key of its
 /// sender and refused, since nobody proves that key. Tokens of issuers that are not listed cause no I/O.
 ///
-/// Not checked: revocation (a signed token is good until it expires), `jti` for repetition, and every other claim.
+/// Not checked: revocation (a signed token is good until it expires), `jti` for repetition, and every other claim. Of keys that
+/// share a `kid`, or of a token without one, four of its algorithm are tried at most. New key material under an old `kid` is
+/// noticed with the next refresh of the keys, not by the first token.
 ///
 /// With the keys known the verdict is ready at once. Clones are the same authenticator.
 ///
@@ -125,7 +127,7 @@ impl Judge {
     fn judge(&self, token: &str, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
         let (principal, expires_at) = self.accept(token, &mut buffers, patience)?;
-        Ok(Verdict::until(principal.claims(buffers.into_claims()?).build(), expires_at))
+        Ok(Verdict::until(principal.with_claims(buffers.into_claims()?), expires_at))
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
@@ -134,7 +136,7 @@ impl Judge {
         token: &'b str,
         buffers: &'b mut Buffers,
         patience: Patience,
-    ) -> Result<(PrincipalBuilder, SystemTime), Stop> {
+    ) -> Result<(Principal, SystemTime), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
         let Token { header, algorithm, unverified } = Token::parse(parts, buffers, &self.rules)?;
         let claims = &unverified.claims;
@@ -174,7 +176,7 @@ fn principal(
     verified: &Verified<'_>,
     issuer: &Trusted,
     now: UnixTime,
-) -> Result<(PrincipalBuilder, SystemTime), Reason> {
+) -> Result<(Principal, SystemTime), Reason> {
     let claims = &verified.claims;
     let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
     let mut principal = Principal::builder("jwt")
@@ -188,7 +190,7 @@ fn principal(
     if let Some(client) = claims.client() {
         principal = principal.client_id(client);
     }
-    Ok((principal, expires_at))
+    Ok((principal.build(), expires_at))
 }
 
 impl From<Reason> for Stop {

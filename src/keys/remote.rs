@@ -16,7 +16,7 @@ use crate::error::AuthError;
 /// A request whose key is known never waits: the keys are refreshed beside it, once four fifths of their time are over. If
 /// they ran out because nobody came for that long, the next request waits for fresh ones, half a second at most. A failed
 /// refresh changes nothing; it is tried again after 1, 2 and then every 4 seconds, and the old keys serve for another 24
-/// hours. A `kid` that is not known is looked for by a fetch that is sent after the request arrived: at most two at once, and
+/// hours. A `kid` that is not known is looked for by a fetch that is sent after the request arrived: at most two in a row, and
 /// one more every 5 seconds, whatever is thrown at it. Where that is used up, or a fetch fails, the answer is 503: nobody is
 /// refused whom we could not judge.
 ///
