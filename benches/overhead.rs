@@ -85,7 +85,9 @@ fn measure(algorithm: Algorithm) {
     };
     let (mut open, mut layered) = (through(Inner, &header), through(layer, &header));
     for _ in 0..50 {
-        (bare(), open(), layered());
+        bare();
+        open();
+        layered();
     }
     // Each side comes first every other time.
     let rounds: Vec<[f64; 3]> = (0..ROUNDS)

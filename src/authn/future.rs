@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Verdict;
-use super::layer::Settings;
+use super::settings::{Presented, Settings};
 use crate::error::AuthError;
 use crate::reject::Reject;
 
@@ -95,9 +95,6 @@ pub(super) struct Waiting<S, ReqBody> {
     pub(super) request: Option<Request<ReqBody>>,
     pub(super) service: S,
 }
-
-/// Which of the layer's presentations the credential used: an index, so that nothing is cloned.
-pub(super) type Presented = usize;
 
 impl<S, ReqBody, ResBody, A, R> ResponseFuture<S, ReqBody, ResBody, A, R>
 where

@@ -3,25 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::Response;
 use tower_layer::Layer;
 
-use super::future::Presented;
+use super::Authenticator;
 use super::or::once_each;
 use super::service::Auth;
-use super::{Anonymous, Authenticator, Verdict};
+use super::settings::Settings;
 use crate::challenge::Challenge;
-use crate::credential::Presentation;
 use crate::error::AuthError;
-use crate::principal::Principal;
-use crate::reject::{EmptyBody, Offer, Reject, refuse, render_from_beneath};
+use crate::reject::EmptyBody;
 use crate::scope::SharedRule;
 
 /// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
 /// 6750 §3).
 pub(crate) const DEFAULT_REALM: &str = "api";
 
-/// Authenticates every request that passes: inserts the [`Principal`], or refuses.
+/// Authenticates every request that passes: inserts the [`Principal`](crate::Principal), or refuses.
 ///
 /// Works over any request body and any inner service whose response body has a default (an empty body) or for which
 /// [`on_reject`](Self::on_reject) makes one. The service's error stays the inner one's: a refusal is a response.
@@ -30,15 +28,6 @@ pub(crate) const DEFAULT_REALM: &str = "api";
 /// services that a router makes of one layer.
 pub struct AuthLayer<A, R = EmptyBody> {
     settings: Arc<Settings<A, R>>,
-}
-
-pub(crate) struct Settings<A, R> {
-    pub(super) authenticator: Arc<A>,
-    pub(super) presentations: Arc<[Presentation]>,
-    challenges: Arc<[Challenge]>,
-    rule: SharedRule,
-    pub(super) optional: bool,
-    reject: R,
 }
 
 impl<A: Authenticator> AuthLayer<A> {
@@ -94,7 +83,7 @@ impl<A, R> AuthLayer<A, R> {
         })
     }
 
-    /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`] and
+    /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`](crate::Principal::require) and
     /// extractors. By default a scope covers only itself, and that it always does.
     ///
     /// The closure is given a scope that was granted and one that is needed. Ready-made is
@@ -146,61 +135,6 @@ impl<A, R> AuthLayer<A, R> {
     {
         change(Arc::make_mut(&mut self.settings));
         self
-    }
-}
-
-impl<A, R> Settings<A, R> {
-    /// Puts the outcome into the request, or says why it may not go on.
-    pub(super) fn admit<B>(
-        &self,
-        verdict: Result<Verdict, AuthError>,
-        request: &mut Request<B>,
-    ) -> Result<(), AuthError> {
-        // Replaces a principal that somebody else planted.
-        request.extensions_mut().insert(verdict?.principal.with_rule(&self.rule));
-        Ok(())
-    }
-
-    /// No credential, and none is needed.
-    pub(super) fn admit_anonymous<B>(request: &mut Request<B>) {
-        request.extensions_mut().remove::<Principal>();
-        request.extensions_mut().insert(Anonymous);
-    }
-
-    pub(super) fn refuse<B>(&self, error: &AuthError, presented: Option<Presented>) -> Response<B>
-    where
-        R: Reject<B>,
-    {
-        refuse(error, self.offer(presented), &self.reject)
-    }
-
-    pub(super) fn render_from_beneath<B>(
-        &self,
-        response: Response<B>,
-        presented: Option<Presented>,
-    ) -> Response<B>
-    where
-        R: Reject<B>,
-    {
-        render_from_beneath(response, self.offer(presented), &self.reject)
-    }
-
-    fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
-        let presentation = presented.and_then(|index| self.presentations.get(index));
-        Offer { challenges: &self.challenges, presented: presentation.map(Presentation::scheme_name) }
-    }
-}
-
-impl<A, R: Clone> Clone for Settings<A, R> {
-    fn clone(&self) -> Self {
-        Self {
-            authenticator: Arc::clone(&self.authenticator),
-            presentations: Arc::clone(&self.presentations),
-            challenges: Arc::clone(&self.challenges),
-            rule: self.rule.clone(),
-            optional: self.optional,
-            reject: self.reject.clone(),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod jwt;
 mod layer;
 mod or;
 mod service;
+mod settings;
 
 use std::fmt;
 use std::net::IpAddr;

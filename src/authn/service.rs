@@ -9,8 +9,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::extract::extract;
-use super::future::{Presented, ResponseFuture, Stage, Waiting};
-use super::layer::Settings;
+use super::future::{ResponseFuture, Stage, Waiting};
+use super::settings::{Presented, Settings};
 use super::{Authenticator, RequestContext};
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};

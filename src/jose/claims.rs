@@ -6,38 +6,11 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::header::is_media_type;
+use super::header::Typ;
 use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
-
-/// What a token must say of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Typ {
-    /// `at+jwt` (RFC 9068 §4).
-    AccessToken,
-    /// Besides `JWT` or nothing, as older providers send; never another explicit type.
-    AccessTokenOrJwt,
-}
-
-/// What a token says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SaidTyp {
-    AccessToken,
-    JwtOrNothing,
-    Other,
-}
-
-impl SaidTyp {
-    pub(super) fn read(typ: Option<&str>) -> Self {
-        match typ {
-            Some(typ) if is_media_type(typ, "at+jwt") => Self::AccessToken,
-            Some(typ) if !is_media_type(typ, "jwt") => Self::Other,
-            _ => Self::JwtOrNothing,
-        }
-    }
-}
 
 /// What a verifier demands.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde::de::{Error as _, MapAccess};
 use smallvec::SmallVec;
 
-use super::claims::{SaidTyp, Typ};
 use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
@@ -77,8 +76,35 @@ impl<'b> Header<'b> {
     }
 }
 
+/// What a token must say of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typ {
+    /// `at+jwt` (RFC 9068 §4).
+    AccessToken,
+    /// Besides `JWT` or nothing, as older providers send; never another explicit type.
+    AccessTokenOrJwt,
+}
+
+/// What a token says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SaidTyp {
+    AccessToken,
+    JwtOrNothing,
+    Other,
+}
+
+impl SaidTyp {
+    fn read(typ: Option<&str>) -> Self {
+        match typ {
+            Some(typ) if is_media_type(typ, "at+jwt") => Self::AccessToken,
+            Some(typ) if !is_media_type(typ, "jwt") => Self::Other,
+            _ => Self::JwtOrNothing,
+        }
+    }
+}
+
 /// Compares a `typ` or `cty` as RFC 7515 §4.1.9 says: without case, `application/` may be left out.
-pub(super) fn is_media_type(value: &str, expected: &str) -> bool {
+fn is_media_type(value: &str, expected: &str) -> bool {
     const PREFIX: &str = "application/";
     let short = match value.get(..PREFIX.len()) {
         Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => value.get(PREFIX.len()..).unwrap_or_default(),

@@ -15,8 +15,8 @@ mod plain;
 mod vectors;
 
 pub use algorithm::Algorithm;
-pub(crate) use claims::{Claims, Rules, Typ};
-pub(crate) use header::{Header, MAX_KID_LEN};
+pub(crate) use claims::{Claims, Rules};
+pub(crate) use header::{Header, MAX_KID_LEN, Typ};
 pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
 

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tower_layer::Layer;
 
+use super::limit::{By, Limit};
 use super::service::RateLimit;
-use super::store::{DEFAULT_CAPACITY, MemoryStore};
+use super::store::DEFAULT_CAPACITY;
 use super::{Quota, RateKey};
 use crate::authn::RequestContext;
-use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
 use crate::time::{Clock, SystemClock};
 
@@ -22,24 +21,6 @@ use crate::time::{Clock, SystemClock};
 pub struct RateLimitLayer {
     limit: Arc<Limit>,
 }
-
-pub(super) struct Limit {
-    quota: Quota,
-    by: By,
-    store: MemoryStore,
-    clock: Arc<dyn Clock>,
-    beginning: Instant,
-    capacity: usize,
-}
-
-#[derive(Clone)]
-pub(super) enum By {
-    Client,
-    Subject,
-    Own(Arc<KeyOf>),
-}
-
-type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync;
 
 impl RateLimitLayer {
     /// A quota for each client, together for all of its users and tokens. A credential without client counts by its subject,
@@ -89,35 +70,6 @@ impl RateLimitLayer {
 
     fn with(quota: Quota, by: By) -> Self {
         Self { limit: Arc::new(Limit::new(quota, by, Arc::new(SystemClock), DEFAULT_CAPACITY)) }
-    }
-}
-
-impl Limit {
-    fn new(quota: Quota, by: By, clock: Arc<dyn Clock>, capacity: usize) -> Self {
-        let beginning = clock.instant();
-        Self { quota, by, store: MemoryStore::new(capacity), clock, beginning, capacity }
-    }
-
-    /// Spends one request of whoever this is.
-    pub(super) fn check<B>(&self, request: &http::Request<B>) -> Result<(), AuthError> {
-        let now = self.clock.instant().saturating_duration_since(self.beginning);
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        self.store
-            .spend(self.key(request)?, now, self.quota)
-            .map_err(|retry_after| AuthError::from(Reason::QuotaExceeded).with_retry_after(retry_after))
-    }
-
-    fn key<B>(&self, request: &http::Request<B>) -> Result<RateKey, AuthError> {
-        let context = RequestContext::new(request);
-        let principal = request.extensions().get::<Principal>();
-        let own = match (&self.by, principal) {
-            (By::Own(key), _) => return Ok(key(principal, &context)),
-            (By::Client, Some(principal)) => RateKey::client(principal),
-            (By::Subject, Some(principal)) => RateKey::subject(principal),
-            (_, None) if context.is_anonymous() => None,
-            (_, None) => return Err(Reason::LayerMissing.into()),
-        };
-        Ok(own.or_else(|| context.peer_addr().map(RateKey::address)).unwrap_or_else(RateKey::anonymous))
     }
 }
 

@@ -6,6 +6,7 @@
 mod gcra;
 mod key;
 mod layer;
+mod limit;
 mod quota;
 mod service;
 mod store;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::layer::Limit;
+use super::limit::Limit;
 use crate::reject::OrRefused;
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
