@@ -317,3 +317,29 @@ fn row_62_credentials_in_a_configured_address_are_not_repeated() {
         assert!(text.contains("id.example") && !text.contains("sesame"), "{text}");
     }
 }
+
+/// Providers that do not send `at+jwt` are many: whoever meets one should not have to search.
+#[tokio::test]
+async fn a_token_that_is_refused_for_its_type_alone_names_the_setting() {
+    let (log, _guard) = Log::capture(LevelFilter::DEBUG);
+    let strict = Target::new(Algorithm::ES256);
+    let lenient = Target::with(Algorithm::ES256, portcullis::JwtAuthenticatorBuilder::accept_typ_jwt);
+    strict.accepts(&strict.token().build()).await;
+    for typ in [Some("JWT"), None] {
+        let of = |target: &Target| {
+            let token = target.token().without_header("typ");
+            typ.map_or(token.clone(), |typ| token.header("typ", typ))
+        };
+        strict.refuses(&of(&strict).build(), Reason::TypeJwtRefused).await;
+        let lines = log.take();
+        assert!(lines.contains("accept_typ_jwt()") && lines.contains("type_jwt_refused"), "{lines}");
+        lenient.accepts(&of(&lenient).build()).await;
+        // Were it wrong besides, the setting would not help.
+        log.take();
+        strict.refuses(&of(&strict).expires_in(-60).build(), Reason::TokenExpired).await;
+        strict
+            .refuses(&of(&strict).forged_by(&key(Algorithm::ES256)).build(), Reason::SignatureInvalid)
+            .await;
+        assert!(!log.take().contains("accept_typ_jwt"));
+    }
+}
