@@ -39,15 +39,15 @@ impl MemoryStore {
 
     /// Spends one request; `Err` says after how long the next would be admitted.
     pub(super) fn spend(&self, key: RateKey, now: u64, quota: Quota) -> Result<(), Duration> {
-        let Some(shard) = self.shards.get(key.shard(SHARDS)) else { return Ok(()) };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(arrival) = shard.cells.get_mut(&key) {
-            return apply(arrival, now, quota);
+        if let Some(shard) = self.shards.get(key.shard(SHARDS)) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(arrival) = shard.cells.get_mut(&key) {
+                return apply(arrival, now, quota);
+            }
+            if shard.has_room(self.capacity, now) {
+                return apply(shard.cells.entry(key).or_insert(0), now, quota);
+            }
         }
-        if shard.has_room(self.capacity, now) {
-            return apply(shard.cells.entry(key).or_insert(0), now, quota);
-        }
-        drop(shard);
         apply(&mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner), now, quota)
     }
 
