@@ -74,6 +74,7 @@ pub mod axum;
 mod challenge;
 mod credential;
 mod error;
+mod flight;
 #[cfg(feature = "jwt")]
 pub mod http_client;
 #[cfg(feature = "jwt")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::RemoteKeySet;
 use super::cache::{Cache, Settings};
+use super::documents::Documents;
 use super::fetch::{Location, Source};
 use super::set::DEFAULT_RSA_ALGORITHM;
 use crate::error::ConfigError;
@@ -105,10 +106,6 @@ impl RemoteKeySetBuilder {
     /// # Errors
     /// If the address cannot be used, a time is zero, the algorithm is not one of RSA, or there is no HTTP client.
     pub fn build(self) -> Result<RemoteKeySet, ConfigError> {
-        let location = match &self.place {
-            Place::JwksUri(url) => Location::pinned(url, self.allow_http)?,
-            Place::Issuer(issuer) => Location::discovered(issuer, self.allow_http)?,
-        };
         let wrong = |setting, problem| ConfigError::Setting { setting, problem };
         if self.fresh_for.is_some_and(|time| time.is_zero()) {
             return Err(wrong("fresh_for", "must be longer than nothing"));
@@ -124,7 +121,12 @@ impl RemoteKeySetBuilder {
             None => default_client()?,
         };
         let limits = Limits::new(self.timeout, MAX_DOCUMENT);
-        let source = Source::new(location, http, limits, self.allow_http, self.rsa);
+        let documents = Documents { http, limits, allow_http: self.allow_http };
+        let location = match &self.place {
+            Place::JwksUri(url) => Location::pinned(url, self.allow_http)?,
+            Place::Issuer(issuer) => Location::discovered(issuer, documents.clone())?,
+        };
+        let source = Source::new(location, documents, self.rsa);
         let Self { clock, fresh_for, stale_for, timeout, .. } = self;
         let settings = Settings { clock, fresh_for, stale_for, timeout };
         Ok(RemoteKeySet::of(Arc::new(Cache::new(source, settings))))

@@ -1,19 +1,19 @@
 //! The keys of an issuer at this moment, and how they are renewed: one fetch at a time, detached from all who wait for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::fetch::{FetchError, Fetched, Source};
-use super::flight::{Flight, Landed, Landing, landing};
+use super::documents::FetchError;
+use super::fetch::{Fetched, Source};
 use super::set::KeySet;
 use super::throttle::{Bucket, backoff};
 use crate::error::{AuthError, Reason};
+use crate::flight::{Flight, GRACE, Landed, MAX_VANISHED, landing, runtime};
 use crate::time::{Clock, OncePerSecond};
 
 /// For how long keys are fresh where neither the application nor the server says.
@@ -29,14 +29,8 @@ const MAX_WAITING: usize = 1000;
 /// How long a request with a known key waits for keys that ran out while nobody came. A slow issuer delays nobody longer.
 const FRESH_WAIT: Duration = Duration::from_millis(500);
 
-/// A fetch that is so long over its time has a runtime that stands still: nobody waits for it any longer.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// The part of their time after which keys are refreshed ahead.
 const REFRESH_AFTER: f32 = 0.8;
-
-/// A fetch may vanish with its runtime this often before a request gives up.
-const MAX_VANISHED: u32 = 3;
 
 /// What the builder decided.
 pub(super) struct Settings {
@@ -66,10 +60,27 @@ pub(super) struct Cache {
 
 #[derive(Debug)]
 struct State {
-    flight: Option<Flight>,
+    fetch: Option<Fetch>,
     bucket: Bucket,
     failures: u32,
     last_error: Option<FetchError>,
+}
+
+/// The last fetch that was sent.
+#[derive(Debug)]
+struct Fetch {
+    /// Counts up from one: who arrived when the count was lower arrived before this was sent.
+    number: u64,
+    /// Sent before the keys ran out, so nobody needs to wait for it.
+    ahead: bool,
+    flight: Flight<Landing>,
+}
+
+/// How a fetch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landing {
+    Keys,
+    Failed,
 }
 
 /// The keys of one moment.
@@ -95,6 +106,12 @@ pub(super) enum Need {
     Newer { than: u64 },
 }
 
+impl State {
+    fn under_way(&self, now: Instant) -> Option<&Fetch> {
+        self.fetch.as_ref().filter(|fetch| fetch.flight.is_under_way(now))
+    }
+}
+
 impl Snapshot {
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.fetched_at)
@@ -112,7 +129,7 @@ impl Snapshot {
 impl Cache {
     pub(super) fn new(source: Source, settings: Settings) -> Self {
         let beginning = settings.clock.instant();
-        let state = State { flight: None, bucket: Bucket::full(beginning), failures: 0, last_error: None };
+        let state = State { fetch: None, bucket: Bucket::full(beginning), failures: 0, last_error: None };
         Self {
             source: Arc::new(source),
             settings,
@@ -227,8 +244,8 @@ impl Cache {
     /// Keys that ran out: false if a refresh failed since, or one is under way that was sent in time. Only when nobody came
     /// for so long that none was sent must a request wait.
     fn is_forgotten(&self, now: Instant) -> bool {
-        let ahead = |flight: &Flight| flight.ahead && flight.is_under_way(now);
-        !self.failing.load(Ordering::Relaxed) && !self.state().flight.as_ref().is_some_and(ahead)
+        let ahead = |fetch: &Fetch| fetch.ahead && fetch.flight.is_under_way(now);
+        !self.failing.load(Ordering::Relaxed) && !self.state().fetch.as_ref().is_some_and(ahead)
     }
 
     fn refresh_ahead(self: &Arc<Self>, seen: &Snapshot, now: Instant) {
@@ -237,7 +254,7 @@ impl Cache {
             return;
         }
         let mut state = self.state();
-        let under_way = state.flight.as_ref().is_some_and(|flight| flight.is_under_way(now));
+        let under_way = state.under_way(now).is_some();
         // Another request may have sent one that has landed since.
         let replaced = self.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.flight != seen.flight);
         if under_way || replaced || too_soon() {
@@ -259,15 +276,15 @@ impl Cache {
     }
 
     /// Joins the flight under way, or sends one if that is allowed; `None` if none is needed any more.
-    fn join_or_send(self: &Arc<Self>, need: Need) -> Result<Option<Landed>, AuthError> {
+    fn join_or_send(self: &Arc<Self>, need: Need) -> Result<Option<Landed<Landing>>, AuthError> {
         let runtime = runtime()?;
         let mut state = self.state();
         let now = self.now();
         if self.is_met(need, now) {
             return Ok(None);
         }
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_under_way(now)) {
-            return Ok(Some(flight.landed.clone()));
+        if let Some(fetch) = state.under_way(now) {
+            return Ok(Some(fetch.flight.landed()));
         }
         match need {
             Need::Newer { .. } => state
@@ -276,7 +293,8 @@ impl Cache {
                 .map_err(|after| AuthError::from(Reason::KeysThrottled).with_retry_after(after))?,
             Need::Any | Need::Fresh => {
                 // The pause is for failures. After a fetch that vanished nobody knows how it would have ended.
-                let failed = state.failures > 0 && state.flight.as_ref().is_none_or(Flight::has_landed);
+                let failed =
+                    state.failures > 0 && state.fetch.as_ref().is_none_or(|fetch| fetch.flight.has_landed());
                 if failed && self.millis(now) < self.retry_at.load(Ordering::Relaxed) {
                     return Err(self.unavailable());
                 }
@@ -285,33 +303,32 @@ impl Cache {
         Ok(Some(self.send(&mut state, &runtime, now).1))
     }
 
-    fn join_or_send_for_refresh(self: &Arc<Self>) -> Result<(u64, Landed), AuthError> {
+    fn join_or_send_for_refresh(self: &Arc<Self>) -> Result<(u64, Landed<Landing>), AuthError> {
         let runtime = runtime()?;
         let mut state = self.state();
         let now = self.now();
-        match state.flight.as_ref().filter(|flight| flight.is_under_way(now)) {
-            Some(flight) => Ok((flight.number, flight.landed.clone())),
+        match state.under_way(now) {
+            Some(fetch) => Ok((fetch.number, fetch.flight.landed())),
             None => Ok(self.send(&mut state, &runtime, now)),
         }
     }
 
-    fn send(self: &Arc<Self>, state: &mut State, runtime: &Handle, now: Instant) -> (u64, Landed) {
+    fn send(self: &Arc<Self>, state: &mut State, runtime: &Handle, now: Instant) -> (u64, Landed<Landing>) {
         let number = self.sent().saturating_add(1);
         self.sent.store(number, Ordering::Release);
-        let (land, landed) = watch::channel(None);
         let (source, limit) = (Arc::clone(&self.source), self.settings.timeout);
-        let ending = FetchTask { owner: Arc::downgrade(self), number, land };
-        let task = runtime.spawn(async move {
-            let fetched = timeout(limit, source.fetch(now)).await.unwrap_or(Err(FetchError::Timeout));
-            ending.land(fetched);
-        });
+        let owner = Arc::downgrade(self);
+        let land = move |fetched| owner.upgrade().map(|cache| cache.land(number, fetched));
+        let crashed = land.clone();
+        let work =
+            async move { land(timeout(limit, source.fetch(now)).await.unwrap_or(Err(FetchError::Timeout))) };
+        let due = now.checked_add(self.max_wait());
+        let flight = Flight::launch(runtime, due, work, move || crashed(Err(FetchError::Panic)));
         // Should the task vanish with its runtime, somebody looks again after this.
         let again = now.checked_add(self.settings.timeout).map_or(u64::MAX, |again| self.millis(again));
         self.retry_at.store(again.saturating_add(1), Ordering::Relaxed);
-        let ahead = self.is_met(Need::Fresh, now);
-        let due = now.checked_add(self.max_wait());
-        let task = task.abort_handle();
-        state.flight = Some(Flight { number, ahead, due, landed: landed.clone(), task });
+        let (ahead, landed) = (self.is_met(Need::Fresh, now), flight.landed());
+        state.fetch = Some(Fetch { number, ahead, flight });
         (number, landed)
     }
 
@@ -368,35 +385,6 @@ impl Cache {
             Ok(place)
         } else {
             Err(AuthError::from(Reason::WaitersExceeded).with_retry_after(Duration::from_secs(1)))
-        }
-    }
-}
-
-/// Fetches and timers need one.
-fn runtime() -> Result<Handle, AuthError> {
-    Handle::try_current().map_err(|_| AuthError::from(Reason::RuntimeMissing))
-}
-
-/// Brings a fetch to its end, however that comes.
-struct FetchTask {
-    owner: Weak<Cache>,
-    number: u64,
-    land: watch::Sender<Option<Landing>>,
-}
-
-impl FetchTask {
-    fn land(&self, fetched: Result<Fetched, FetchError>) {
-        if let Some(cache) = Weak::upgrade(&self.owner) {
-            self.land.send_replace(Some(cache.land(self.number, fetched)));
-        }
-    }
-}
-
-impl Drop for FetchTask {
-    /// A client that panics has failed: it must not look like a runtime that ended, after which the next one is sent at once.
-    fn drop(&mut self) {
-        if std::thread::panicking() && self.land.borrow().is_none() {
-            self.land(Err(FetchError::Panic));
         }
     }
 }

@@ -1,14 +1,142 @@
 //! Finds the keys of an issuer from its metadata (RFC 8414, OpenID Connect Discovery 1.0).
 
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use serde::de::MapAccess;
+use tokio::sync::Semaphore;
 use url::Url;
 
+use super::documents::{Documents, FetchError};
 use crate::error::ConfigError;
+use crate::http_client::HttpError;
 use crate::jose::{Members, Repeat, Skip, Text, parse_object};
+
+/// After this long the metadata is read again, for an address that has moved while the old one still answers.
+const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The metadata of an issuer: read when first needed, once for all who need it, and forgotten when what it names fails.
+pub(crate) struct Discovery {
+    issuer: String,
+    locations: [String; 2],
+    documents: Documents,
+    found: Mutex<Option<(Arc<Metadata>, Instant)>>,
+    /// One reads, the others wait for what it finds.
+    turn: Semaphore,
+}
+
+/// What of the metadata counts. The algorithms that it lists never widen what is accepted.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    // One that cannot be used is no trouble to who needs the other.
+    jwks_uri: Result<Url, FetchError>,
+    introspection_endpoint: Result<Url, FetchError>,
+}
+
+impl Metadata {
+    pub(super) fn jwks_uri(&self) -> Result<&Url, FetchError> {
+        self.jwks_uri.as_ref().map_err(Clone::clone)
+    }
+
+    pub(crate) fn introspection_endpoint(&self) -> Result<&Url, FetchError> {
+        self.introspection_endpoint.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl Discovery {
+    pub(crate) fn new(issuer: &str, documents: Documents) -> Result<Self, ConfigError> {
+        let locations = locations(issuer, documents.allow_http)?;
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            locations,
+            documents,
+            found: Mutex::new(None),
+            turn: Semaphore::new(1),
+        })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) async fn metadata(&self, now: Instant) -> Result<Arc<Metadata>, FetchError> {
+        if let Some(metadata) = self.known(now) {
+            return Ok(metadata);
+        }
+        let _turn = self.turn.acquire().await.map_err(|_| FetchError::Timeout)?;
+        if let Some(metadata) = self.known(now) {
+            return Ok(metadata);
+        }
+        let metadata = Arc::new(self.read().await?);
+        *self.found() = Some((Arc::clone(&metadata), now));
+        Ok(metadata)
+    }
+
+    /// What it named does not answer: next time it is looked for again.
+    pub(crate) fn forget(&self) {
+        *self.found() = None;
+    }
+
+    fn known(&self, now: Instant) -> Option<Arc<Metadata>> {
+        let found = self.found();
+        let (metadata, since) = found.as_ref()?;
+        (now.saturating_duration_since(*since) < METADATA_FOR).then(|| Arc::clone(metadata))
+    }
+
+    async fn read(&self) -> Result<Metadata, FetchError> {
+        let (mut failure, mut without_keys) = (None, None);
+        for location in &self.locations {
+            match self.read_from(location).await {
+                Ok(metadata) if metadata.jwks_uri.is_ok() => return Ok(metadata),
+                // The other document may know more; what only introspects needs no keys.
+                Ok(metadata) => without_keys = without_keys.or(Some(metadata)),
+                // The server is gone: its other documents are too.
+                Err(error @ FetchError::Http { error: HttpError::Transport(_) | HttpError::Timeout, .. }) => {
+                    return Err(error);
+                }
+                // The first one is more telling, unless it only says that there is nothing there.
+                Err(error) => match failure {
+                    None | Some(FetchError::Status { .. }) => failure = Some(error),
+                    Some(_) => {}
+                },
+            }
+        }
+        without_keys.ok_or_else(|| failure.unwrap_or(FetchError::Timeout))
+    }
+
+    async fn read_from(&self, location: &str) -> Result<Metadata, FetchError> {
+        let answer = self.documents.get(location).await?;
+        let url = || shown(location);
+        let document = Document::parse(answer.body()).ok_or_else(|| FetchError::Metadata { url: url() })?;
+        // RFC 8414 §3.3: identical, code point by code point, or the document must not be used.
+        if document.issuer.as_deref() != Some(&*self.issuer) {
+            return Err(FetchError::OtherIssuer { url: url() });
+        }
+        let address = |member, text: Option<String>| {
+            let text = text.ok_or_else(|| FetchError::NotNamed { issuer: shown(&self.issuer), member })?;
+            checked(&text, self.documents.allow_http).map_err(FetchError::Url)
+        };
+        Ok(Metadata {
+            jwks_uri: address("jwks_uri", document.jwks_uri),
+            introspection_endpoint: address("introspection_endpoint", document.introspection_endpoint),
+        })
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<(Arc<Metadata>, Instant)>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("issuer", &shown(&self.issuer)).finish_non_exhaustive()
+    }
+}
 
 /// Where the metadata of an issuer may be, in the order in which it is asked: RFC 8414 §3.1 inserts its name between host and
 /// path, OpenID Connect Discovery §4 appends its own.
-pub(super) fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], ConfigError> {
+fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], ConfigError> {
     let url = checked(issuer, allow_http)?;
     let wrong = |problem| ConfigError::Url { url: shown(issuer), problem };
     if url.query().is_some() || url.fragment().is_some() {
@@ -23,7 +151,7 @@ pub(super) fn locations(issuer: &str, allow_http: bool) -> Result<[String; 2], C
 }
 
 /// A URL that may be asked: https, unless http was allowed by name, and no credentials in it.
-pub(super) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> {
+pub(crate) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> {
     let wrong = |problem| ConfigError::Url { url: shown(text), problem };
     let url = Url::parse(text).map_err(|_| wrong("it is not an absolute URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -32,45 +160,48 @@ pub(super) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> 
     match url.scheme() {
         "https" => Ok(url),
         "http" if allow_http => Ok(url),
-        "http" => Err(wrong("keys are fetched over https only, unless `allow_http` is set")),
+        "http" => Err(wrong("only https is asked, unless `allow_http` is set")),
         _ => Err(wrong("it is not an https URL")),
     }
 }
 
 /// A URL as errors and logs may show it: without what stands before an `@`, which may be a password, and without query, which may
 /// hold a key.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let place = text.split(['?', '#']).next().unwrap_or_default();
     place.rsplit_once('@').map_or_else(|| place.to_owned(), |(_, place)| format!("***@{place}"))
 }
 
-/// What of the metadata counts. The algorithms that it lists never widen what is accepted.
+/// The document, as far as it counts.
 #[derive(Default)]
-pub(super) struct Metadata {
-    pub(super) issuer: Option<String>,
-    pub(super) jwks_uri: Option<String>,
+struct Document {
+    issuer: Option<String>,
+    jwks_uri: Option<String>,
+    introspection_endpoint: Option<String>,
 }
 
-impl Metadata {
-    pub(super) fn parse(document: &[u8]) -> Option<Self> {
+impl Document {
+    fn parse(document: &[u8]) -> Option<Self> {
         let mut metadata = Self::default();
         parse_object(document, &mut metadata).ok()?;
         Some(metadata)
     }
 }
 
-impl<'de> Members<'de> for Metadata {
+impl<'de> Members<'de> for Document {
     fn member<A: MapAccess<'de>>(
         &mut self,
         name: &str,
         map: &mut A,
         skip: Skip<'_>,
     ) -> Result<Repeat, A::Error> {
-        match name {
-            "issuer" => skip.once(&mut self.issuer, map.next_value::<Text<'_>>()?.0.into_owned()),
-            "jwks_uri" => skip.once(&mut self.jwks_uri, map.next_value::<Text<'_>>()?.0.into_owned()),
-            _ => skip.over(map),
-        }
+        let place = match name {
+            "issuer" => &mut self.issuer,
+            "jwks_uri" => &mut self.jwks_uri,
+            "introspection_endpoint" => &mut self.introspection_endpoint,
+            _ => return skip.over(map),
+        };
+        skip.once(place, map.next_value::<Text<'_>>()?.0.into_owned())
     }
 }
 

@@ -3,8 +3,8 @@
 mod builder;
 mod cache;
 mod discovery;
+mod documents;
 mod fetch;
-mod flight;
 mod issuer;
 mod remote;
 mod set;

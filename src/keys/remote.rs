@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::{Place, RemoteKeySetBuilder};
-use super::cache::{Cache, Need};
+use super::cache::{Cache, Landing, Need};
 use super::fetch::Location;
-use super::flight::Landing;
 use super::set::KeySet;
 use crate::error::AuthError;
 
@@ -141,7 +140,7 @@ impl RemoteKeySet {
     pub(super) fn discovered_issuer(&self) -> Option<&str> {
         match &self.cache.source().location {
             Location::Pinned(_) => None,
-            Location::Discovered { issuer, .. } => Some(issuer),
+            Location::Discovered(discovery) => Some(discovery.issuer()),
         }
     }
 
