@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
@@ -146,6 +146,10 @@ reasons! {
     IssuedInFuture: InvalidToken, "issued_in_future", "the token was issued in the future";
     LifetimeTooLong: InvalidToken, "lifetime_too_long", "the token lives too long";
     ScopeMalformed: InvalidToken, "scope_malformed", "the token's scopes are not well-formed";
+    TokenInactive: InvalidToken, "token_inactive", "the token is not active";
+    TokenRevoked: InvalidToken, "token_revoked", "the token was revoked";
+    /// A JWT, and nobody here judges JWTs. An introspection authenticator does with `introspect_jwts()`.
+    JwtUnexpected: InvalidToken, "jwt_unexpected", "signed tokens are not accepted here";
     SenderConstrained: InvalidToken, "sender_constrained", "the token is bound to a key of its sender, which was not proven";
     KeyUnknown: InvalidToken, "key_unknown", "no key of the issuer fits the token";
     KeyMismatch: InvalidToken, "key_mismatch", "the token's algorithm does not fit the issuer's key";
@@ -162,8 +166,14 @@ reasons! {
     KeysUnavailable: Unavailable, "keys_unavailable", "the issuer's keys could not be fetched";
     KeysThrottled: Unavailable, "keys_throttled", "the issuer's keys may not be fetched again so soon";
     WaitersExceeded: Unavailable, "waiters_exceeded", "too many requests are waiting for the issuer's keys";
+    AuthorityBusy: Unavailable, "authority_busy", "too many requests are waiting for the authority";
+    AuthorityPaused: Unavailable, "authority_paused", "the authority that judges credentials failed several times and is not asked for a moment";
     AuthorityUnavailable: Unavailable, "authority_unavailable", "the authority that judges credentials cannot be reached";
 
+    /// The route asks for a verdict of the authority (`verified_within`), and the authenticator has none.
+    AuthorityMissing: Misconfigured, "authority_missing", "this route needs an authority that can be asked";
+    /// Something between the layer and a guard took the credential out of the request, so that it cannot be judged again.
+    CredentialRemoved: Misconfigured, "credential_removed", "the credential is gone before it could be judged again";
     LayerMissing: Misconfigured, "layer_missing", "this route is not covered by authentication";
     RuntimeMissing: Misconfigured, "runtime_missing", "authentication runs outside of its runtime";
 }
@@ -185,6 +195,7 @@ pub struct AuthError {
     reason: Reason,
     scope: Option<Arc<str>>,
     retry_after: Option<Duration>,
+    reusable_until: Option<SystemTime>,
 }
 
 impl AuthError {
@@ -203,6 +214,25 @@ impl AuthError {
         error
     }
 
+    /// The route asks for a fresh verdict ([`RequestContext::not_before`](crate::RequestContext::not_before)), and this
+    /// authenticator has no authority to ask: 500.
+    #[must_use]
+    pub const fn authority_missing() -> Self {
+        Self::of(Reason::AuthorityMissing)
+    }
+
+    /// Lets the layer refuse the same credential until then without asking again: for refusals that depend on nothing but the
+    /// credential. Counts for kind [`InvalidToken`](AuthErrorKind::InvalidToken) alone.
+    #[must_use]
+    pub const fn until(mut self, time: SystemTime) -> Self {
+        self.reusable_until = Some(time);
+        self
+    }
+
+    pub(crate) const fn reusable_until(&self) -> Option<SystemTime> {
+        self.reusable_until
+    }
+
     /// The caller is known, and lacks scopes: `needed` is the space-divided list of all that are needed.
     #[must_use]
     pub fn insufficient_scope(needed: impl Into<Arc<str>>) -> Self {
@@ -212,10 +242,9 @@ impl AuthError {
     }
 
     const fn of(reason: Reason) -> Self {
-        Self { reason, scope: None, retry_after: None }
+        Self { reason, scope: None, retry_after: None, reusable_until: None }
     }
 
-    #[cfg(any(feature = "jwt", feature = "rate-limit"))]
     pub(crate) const fn with_retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = Some(retry_after);
         self

@@ -93,7 +93,10 @@ mod time;
 
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
-pub use authn::{Auth, AuthFuture, AuthLayer, Authenticator, Match, Or, RequestContext, Reuse, Verdict};
+pub use authn::{
+    Auth, AuthFuture, AuthLayer, Authenticator, Mark, Match, MemoryRevocations, Or, RequestContext, Reuse,
+    Revocations, RevocationsFull, Verdict,
+};
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
 pub use challenge::Challenge;
 pub use credential::{Credential, Presentation};

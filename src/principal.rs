@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
 
+use crate::authn::{Moment, Origin, Terms};
 use crate::error::{AuthError, Reason};
-use crate::scope::{ScopeSet, SharedRule, grants};
+use crate::scope::{ScopeSet, grants};
 use crate::time::{Clock, SystemClock};
 
 /// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
@@ -18,10 +19,20 @@ use crate::time::{Clock, SystemClock};
 #[derive(Clone)]
 pub struct Principal {
     facts: Arc<Facts>,
-    rule: SharedRule,
+    admission: Option<Admission>,
 }
 
-struct Facts {
+/// Who let it in, and when that began.
+#[derive(Clone)]
+pub(crate) struct Admission {
+    pub(crate) origin: Arc<dyn Origin>,
+    pub(crate) arrival: Instant,
+}
+
+/// What is known of a principal, and on which terms it is remembered.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    pub(crate) terms: Terms,
     method: &'static str,
     issuer: Option<Arc<str>>,
     /// The subject, and behind it the client: one allocation for both.
@@ -30,7 +41,24 @@ struct Facts {
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
+    /// No authority was asked.
+    locally: bool,
     claims: String,
+}
+
+impl Facts {
+    pub(crate) const fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        let marks = self.terms.marks.as_ref().map_or(0, |marks| marks.bytes());
+        let texts = [self.names.len(), self.scopes.as_str().len(), self.claims.capacity()];
+        let counts = const { size_of::<usize>() * 2 };
+        let bytes = texts.iter().fold(counts.saturating_add(marks), |sum, text| sum.saturating_add(*text));
+        u64::try_from(size_of::<Self>().saturating_add(bytes)).unwrap_or(u64::MAX)
+    }
 }
 
 impl Principal {
@@ -44,6 +72,7 @@ impl Principal {
             scopes: ScopeSet::default(),
             expires_at: None,
             verified_at: None,
+            locally: false,
             claims: String::new(),
         }
     }
@@ -104,7 +133,7 @@ impl Principal {
     /// Whether the grant covers `scope` under the layer's rule.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
-        grants(&self.facts.scopes, scope, self.rule.as_deref())
+        grants(&self.facts.scopes, scope, self.admission.as_ref().and_then(|by| by.origin.rule()))
     }
 
     /// Demands a scope inside a handler, where the data decides which one.
@@ -115,7 +144,7 @@ impl Principal {
         if self.has(scope) { Ok(()) } else { Err(AuthError::insufficient_scope(scope)) }
     }
 
-    /// How the caller was authenticated: `jwt`, or the name that an authenticator of your own gave.
+    /// How the caller was authenticated: `jwt`, `introspection`, or the name that an authenticator of your own gave.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.facts.method
@@ -149,18 +178,43 @@ impl Principal {
         serde_json::from_str(claims).map_err(|_| AuthError::from(Reason::ClaimsMismatch))
     }
 
-    /// Adds the claims that it was made of. Whoever just made it holds the only copy.
+    /// Adds the claims that it was made of.
     #[cfg(feature = "jwt")]
     pub(crate) fn with_claims(mut self, json: String) -> Self {
-        if let Some(facts) = Arc::get_mut(&mut self.facts) {
-            facts.claims = json;
-        }
+        Arc::make_mut(&mut self.facts).claims = json;
         self
     }
 
-    pub(crate) fn with_rule(mut self, rule: &SharedRule) -> Self {
-        self.rule.clone_from(rule);
+    /// Sets the terms on which it is remembered. Whoever just made it holds the only copy, so nothing is copied.
+    pub(crate) fn on(mut self, terms: Terms) -> Self {
+        Arc::make_mut(&mut self.facts).terms = terms;
         self
+    }
+
+    pub(crate) fn admitted(mut self, by: Admission) -> Self {
+        self.admission = Some(by);
+        self
+    }
+
+    pub(crate) const fn admission(&self) -> Option<&Admission> {
+        self.admission.as_ref()
+    }
+
+    pub(crate) const fn facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+
+    pub(crate) const fn from_facts(facts: Arc<Facts>) -> Self {
+        Self { facts, admission: None }
+    }
+
+    /// When the authority was asked, on the stopwatch; `now` is when the authenticator was.
+    pub(crate) fn asked_at(&self, now: Moment) -> Option<Instant> {
+        if self.facts.locally {
+            return None;
+        }
+        let before = now.wall.duration_since(self.facts.verified_at).unwrap_or_default();
+        now.instant.checked_sub(before)
     }
 }
 
@@ -219,6 +273,7 @@ pub struct PrincipalBuilder<'a> {
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: Option<SystemTime>,
+    locally: bool,
     claims: String,
 }
 
@@ -253,9 +308,16 @@ impl<'a> PrincipalBuilder<'a> {
         self
     }
 
-    /// Sets when the credential was judged; now, if it is not set.
+    /// Sets when the credential was judged: when the authority was asked, not when it answered. Now, if it is not set.
     pub fn verified_at(mut self, time: SystemTime) -> Self {
         self.verified_at = Some(time);
+        self
+    }
+
+    /// Says that no authority was asked, so that what it may have called back is not known: routes that ask for a fresh
+    /// verdict ([`verified_within`](crate::RequireLayer::verified_within)) do not accept it.
+    pub fn judged_locally(mut self) -> Self {
+        self.locally = true;
         self
     }
 
@@ -269,6 +331,7 @@ impl<'a> PrincipalBuilder<'a> {
     #[must_use]
     pub fn build(self) -> Principal {
         let facts = Facts {
+            terms: Terms::default(),
             method: self.method,
             issuer: self.issuer,
             names: [&*self.subject, &*self.client_id].concat().into_boxed_str(),
@@ -276,9 +339,10 @@ impl<'a> PrincipalBuilder<'a> {
             scopes: self.scopes,
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
+            locally: self.locally,
             claims: self.claims,
         };
-        Principal { facts: Arc::new(facts), rule: None }
+        Principal { facts: Arc::new(facts), admission: None }
     }
 }
 

@@ -132,7 +132,7 @@ pub fn colon_hierarchy(granted: &str, needed: &str) -> bool {
 }
 
 /// Whether a scope that was granted covers one that is needed.
-type Rule = dyn Fn(&str, &str) -> bool + Send + Sync;
+pub(crate) type Rule = dyn Fn(&str, &str) -> bool + Send + Sync;
 
 /// A shared rule; `None` is the exact rule.
 pub(crate) type SharedRule = Option<Arc<Rule>>;

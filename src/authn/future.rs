@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
@@ -12,6 +13,7 @@ use tower_service::Service;
 
 use super::Verdict;
 use super::settings::{Presented, Settings};
+use super::waiting::Waiting;
 use crate::error::AuthError;
 use crate::reject::Reject;
 
@@ -21,12 +23,13 @@ use crate::reject::Reject;
 #[must_use]
 pub struct AuthFuture(State);
 
-enum State {
+pub(super) enum State {
     Ready(Result<Verdict, AuthError>),
     Boxed(BoxedVerdict),
+    Shared(Duration, BoxedVerdict),
 }
 
-type BoxedVerdict = Pin<Box<dyn Future<Output = Result<Verdict, AuthError>> + Send>>;
+pub(super) type BoxedVerdict = Pin<Box<dyn Future<Output = Result<Verdict, AuthError>> + Send>>;
 
 impl AuthFuture {
     /// Judged already.
@@ -39,6 +42,18 @@ impl AuthFuture {
         Self(State::Boxed(Box::pin(future)))
     }
 
+    /// Must wait, and may do so once for all who present the same credential meanwhile: right only where the verdict depends
+    /// on nothing but the credential. The layer runs it in a task of its own, so that no caller who goes away takes it along,
+    /// and gives it up after `limit`.
+    ///
+    /// Where the layer keeps no verdicts it is as [`boxed`](Self::boxed).
+    pub fn shared(
+        limit: Duration,
+        future: impl Future<Output = Result<Verdict, AuthError>> + Send + 'static,
+    ) -> Self {
+        Self(State::Shared(limit, Box::pin(future)))
+    }
+
     /// The verdict, wherever it has to come from.
     ///
     /// # Errors
@@ -46,15 +61,12 @@ impl AuthFuture {
     pub async fn verdict(self) -> Result<Verdict, AuthError> {
         match self.0 {
             State::Ready(result) => result,
-            State::Boxed(future) => future.await,
+            State::Boxed(future) | State::Shared(_, future) => future.await,
         }
     }
 
-    pub(super) fn into_ready(self) -> Result<Result<Verdict, AuthError>, BoxedVerdict> {
-        match self.0 {
-            State::Ready(result) => Ok(result),
-            State::Boxed(future) => Err(future),
-        }
+    pub(super) fn into_state(self) -> State {
+        self.0
     }
 }
 
@@ -63,6 +75,7 @@ impl fmt::Debug for AuthFuture {
         f.write_str(match self.0 {
             State::Ready(_) => "AuthFuture::Ready",
             State::Boxed(_) => "AuthFuture::Boxed",
+            State::Shared(..) => "AuthFuture::Shared",
         })
     }
 }
@@ -87,13 +100,6 @@ pin_project! {
         Waiting { waiting: Box<Waiting<S, ReqBody>> },
         Admitted { #[pin] future: F },
     }
-}
-
-/// A request that waits for its verdict, with the service that was ready for it.
-pub(super) struct Waiting<S, ReqBody> {
-    pub(super) verdict: BoxedVerdict,
-    pub(super) request: Option<Request<ReqBody>>,
-    pub(super) service: S,
 }
 
 impl<S, ReqBody, ResBody, A, R> ResponseFuture<S, ReqBody, ResBody, A, R>
@@ -129,12 +135,13 @@ where
                     None => return Poll::Pending,
                 },
                 StageProj::Waiting { waiting } => {
-                    let verdict = ready!(waiting.verdict.as_mut().poll(cx));
+                    let settings = &this.settings;
+                    let (outcome, demand) = ready!(waiting.poll_outcome(cx));
                     let Some(mut request) = waiting.request.take() else { return Poll::Pending };
-                    match this.settings.admit(verdict, &mut request) {
+                    match settings.admit(outcome, demand.now.instant, &mut request) {
                         Ok(()) => Stage::Admitted { future: waiting.service.call(request) },
                         Err(error) => {
-                            Stage::Refused { refusal: Some(this.settings.refuse(&error, *this.presented)) }
+                            Stage::Refused { refusal: Some(settings.refuse(&error, *this.presented)) }
                         }
                     }
                 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
+use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, ConfigError, Reason};
 use crate::jose::{Buffers, Parts, Rules, Token, Typ, Verified};
@@ -58,14 +58,15 @@ pub struct JwtAuthenticatorBuilder {
     issuers: Vec<Issuer>,
     rules: Rules,
     max_token_len: usize,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
     max_token_len: usize,
-    clock: Arc<dyn Clock>,
+    /// The application's, if it brought one.
+    own_clock: Option<Arc<dyn Clock>>,
 }
 
 struct Trusted {
@@ -92,7 +93,7 @@ impl JwtAuthenticator {
                 all_rfc9068_claims: false,
             },
             max_token_len: MAX_TOKEN_LEN,
-            clock: Arc::new(SystemClock),
+            clock: None,
         }
     }
 }
@@ -120,14 +121,22 @@ impl Authenticator for JwtAuthenticator {
     fn presentations(&self) -> Vec<Presentation> {
         vec![Presentation::BEARER]
     }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.judge.own_clock.clone()
+    }
 }
 
 impl Judge {
+    fn now(&self) -> SystemTime {
+        self.own_clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now())
+    }
+
     /// Judges with the keys at hand, or says which are needed.
     fn judge(&self, token: &str, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
-        let (principal, expires_at) = self.accept(token, &mut buffers, patience)?;
-        Ok(Verdict::until(principal.with_claims(buffers.into_claims()?), expires_at))
+        let (principal, expires_at, lease) = self.accept(token, &mut buffers, patience)?;
+        Ok(Verdict::until(principal.with_claims(buffers.into_claims()?), expires_at).under(lease))
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
@@ -136,22 +145,25 @@ impl Judge {
         token: &'b str,
         buffers: &'b mut Buffers,
         patience: Patience,
-    ) -> Result<(Principal, SystemTime), Stop> {
+    ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
         let Token { header, algorithm, unverified } = Token::parse(parts, buffers, &self.rules)?;
         let claims = &unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
-        let now = UnixTime::from(self.clock.now());
+        let now = UnixTime::from(self.now());
         claims.judge(&self.rules, now)?;
         let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
-            Find::Candidates(candidates) => Some(unverified.verify(candidates)),
+            Find::Candidates(candidates) => {
+                Some(unverified.verify(candidates).map(|(verified, key)| (verified, key.lease.clone())))
+            }
             Find::OtherAlgorithm => Some(Err(Reason::KeyMismatch)),
             Find::Unknown => None,
         })?;
-        let verified = verified.ok_or(Reason::KeyUnknown)??;
+        let (verified, lease) = verified.ok_or(Reason::KeyUnknown)??;
         header.judge_typ(self.rules.typ)?;
-        Ok(principal(&verified, issuer, now)?)
+        let (principal, expires_at) = principal(&verified, issuer, now)?;
+        Ok((principal, expires_at, lease))
     }
 
     /// Waits for keys and judges again, until there is a verdict or none is to be had.
@@ -183,7 +195,8 @@ fn principal(
         .issuer(Arc::clone(&issuer.id))
         .scopes(claims.scopes()?)
         .expires_at(expires_at)
-        .verified_at(now.into());
+        .verified_at(now.into())
+        .judged_locally();
     if let Some(subject) = claims.sub.as_deref() {
         principal = principal.subject(subject);
     }
@@ -260,9 +273,9 @@ impl JwtAuthenticatorBuilder {
         self
     }
 
-    /// Brings a clock.
+    /// Brings a clock, for the layer too.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -291,7 +304,7 @@ impl JwtAuthenticatorBuilder {
         }
         let Self { rules, max_token_len, clock, .. } = self;
         Ok(JwtAuthenticator {
-            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, clock }),
+            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
         })
     }
 }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use http::Response;
 use tower_layer::Layer;
 
-use super::Authenticator;
+use super::cache::{REFUSAL_BYTES, VERDICT_BYTES};
 use super::or::once_each;
 use super::service::Auth;
 use super::settings::Settings;
+use super::verifier::{Memory, Verifier};
+use super::{Authenticator, Revocations};
 use crate::challenge::Challenge;
 use crate::error::AuthError;
 use crate::reject::EmptyBody;
 use crate::scope::SharedRule;
+use crate::time::SystemClock;
 
 /// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
 /// 6750 §3).
@@ -48,15 +51,46 @@ impl<A: Authenticator> AuthLayer<A> {
             .collect();
         // Clients that know one scheme look at the first challenge only, and Bearer is the one they know.
         challenges.sort_by_key(|challenge| !challenge.scheme().eq_ignore_ascii_case("Bearer"));
-        let settings = Settings {
+        let clock = authenticator.clock().unwrap_or_else(|| Arc::new(SystemClock));
+        let verifier = Verifier {
             presentations: once_each(authenticator.presentations()).into(),
             authenticator: Arc::new(authenticator),
-            challenges: challenges.into(),
+            memory: Arc::new(Memory::new(clock, VERDICT_BYTES, REFUSAL_BYTES)),
+            revocations: None,
             rule: None,
-            optional: false,
-            reject: EmptyBody,
         };
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(Settings::new(verifier, challenges.into(), EmptyBody)) }
+    }
+}
+
+impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
+    /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`](crate::Principal::require) and
+    /// extractors. By default a scope covers only itself, and that it always does.
+    ///
+    /// The closure is given a scope that was granted and one that is needed. Ready-made is
+    /// [`colon_hierarchy`](crate::colon_hierarchy).
+    #[must_use]
+    pub fn scope_rule(self, covers: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        let rule: SharedRule = Some(Arc::new(covers));
+        self.change(|settings| settings.change_verifier(|verifier| verifier.rule = rule))
+    }
+
+    /// Asks this list on every request whether the credential was called back, whatever is cached.
+    #[must_use]
+    pub fn revocations(self, list: impl Revocations) -> Self {
+        let list: Arc<dyn Revocations> = Arc::new(list);
+        self.change(|settings| settings.change_verifier(|verifier| verifier.revocations = Some(list)))
+    }
+
+    /// Sets how many bytes the verdicts may take that can be used again; 32 MiB by default. With zero every request is judged
+    /// by itself, and calls to authorities are not shared either.
+    ///
+    /// The verdicts are those of this layer and the clones that are made of it from now on.
+    #[must_use]
+    pub fn verdict_cache(self, bytes: u64) -> Self {
+        self.change(|settings| {
+            settings.change_verifier(|verifier| verifier.memory = Arc::new(verifier.memory.resized(bytes)));
+        })
     }
 }
 
@@ -83,20 +117,6 @@ impl<A, R> AuthLayer<A, R> {
         })
     }
 
-    /// Sets the rule by which a granted scope covers others, for everything beneath: guards, [`Principal::require`](crate::Principal::require) and
-    /// extractors. By default a scope covers only itself, and that it always does.
-    ///
-    /// The closure is given a scope that was granted and one that is needed. Ready-made is
-    /// [`colon_hierarchy`](crate::colon_hierarchy).
-    #[must_use]
-    pub fn scope_rule(self, covers: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self
-    where
-        R: Clone,
-    {
-        let rule: SharedRule = Some(Arc::new(covers));
-        self.change(|settings| settings.rule = rule)
-    }
-
     /// Makes the bodies of refusals: of this layer, and of the guards, limits and extractors beneath it.
     ///
     /// Takes a function `Fn(&AuthError) -> Response<B>`; [`problem_json`](crate::problem_json) is one. Status, challenges,
@@ -116,13 +136,12 @@ impl<A, R> AuthLayer<A, R> {
     where
         N: Fn(&AuthError) -> Response<B>,
     {
-        let Settings { authenticator, presentations, challenges, rule, optional, .. } = &*self.settings;
+        let Settings { verifier, origin, challenges, optional, .. } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
-                authenticator: Arc::clone(authenticator),
-                presentations: Arc::clone(presentations),
+                verifier: Arc::clone(verifier),
+                origin: Arc::clone(origin),
                 challenges: Arc::clone(challenges),
-                rule: rule.clone(),
                 optional: *optional,
                 reject,
             }),
@@ -147,7 +166,7 @@ impl<A, R> Clone for AuthLayer<A, R> {
 impl<A, R> fmt::Debug for AuthLayer<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer")
-            .field("presentations", &self.settings.presentations)
+            .field("presentations", &self.settings.verifier.presentations)
             .field("optional", &self.settings.optional)
             .finish_non_exhaustive()
     }

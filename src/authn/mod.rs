@@ -3,17 +3,24 @@
 //! [`AuthLayer`] reads the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] or
 //! refuses. Authenticators are joined with [`Authenticator::or`].
 
+mod cache;
+mod calls;
 mod extract;
 mod future;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
 mod layer;
 mod or;
+mod revocations;
 mod service;
 mod settings;
+mod terms;
+mod verifier;
+mod waiting;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Extensions, HeaderMap, Method, Uri};
@@ -22,12 +29,20 @@ pub use future::{AuthFuture, ResponseFuture};
 pub use layer::AuthLayer;
 pub(crate) use layer::DEFAULT_REALM;
 pub use or::Or;
+pub use revocations::{Mark, MemoryRevocations, Revocations, RevocationsFull};
 pub use service::Auth;
+pub(crate) use terms::{Lease, Moment, Terms};
+pub(crate) use verifier::{Demand, Judged, Oldest, Origin};
+pub(crate) use waiting::{Later, Waiting};
 
 use crate::challenge::Challenge;
 use crate::credential::{Credential, Presentation};
+use crate::error::{AuthError, Reason};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
+use crate::time::Clock;
+use revocations::Marks;
+use terms::{Grace, Span};
 
 /// Judges credentials.
 ///
@@ -53,6 +68,12 @@ pub trait Authenticator: Send + Sync + 'static {
     /// layer adds its realm.
     fn challenges(&self) -> Vec<Challenge> {
         self.presentations().iter().map(|presentation| Challenge::new(presentation.scheme_name())).collect()
+    }
+
+    /// The clock by which it tells the time, if it is not the machine's: the layer goes by the same one. Asked once, when the
+    /// layer is built.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
     }
 
     /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.
@@ -82,6 +103,10 @@ impl<A: Authenticator + ?Sized> Authenticator for Box<A> {
     fn challenges(&self) -> Vec<Challenge> {
         (**self).challenges()
     }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        (**self).clock()
+    }
 }
 
 /// How surely an authenticator recognises a credential.
@@ -103,24 +128,63 @@ pub struct Verdict {
     pub principal: Principal,
     /// Whether the same credential may be accepted again without asking.
     pub reuse: Reuse,
+    lease: Option<Arc<Lease>>,
+    grace: Option<Arc<Grace>>,
 }
 
 impl Verdict {
     /// A verdict for this request alone.
     #[must_use]
     pub const fn once(principal: Principal) -> Self {
-        Self { principal, reuse: Reuse::Never }
+        Self::new(principal, Reuse::Never)
     }
 
     /// A verdict that holds for the same credential until a time. Right only where the judgement depends on nothing but the
     /// credential: not on the method, the path, or a proof that belongs to one request.
     #[must_use]
     pub const fn until(principal: Principal, time: SystemTime) -> Self {
-        Self { principal, reuse: Reuse::Until(time) }
+        Self::new(principal, Reuse::Until(time))
+    }
+
+    const fn new(principal: Principal, reuse: Reuse) -> Self {
+        Self { principal, reuse, lease: None, grace: None }
+    }
+
+    /// Ends it with the key that it depends on.
+    #[cfg(feature = "jwt")]
+    fn under(mut self, lease: Option<Arc<Lease>>) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// The principal, with the terms on which it may be used again; refused if it was revoked.
+    fn into_principal(
+        self,
+        now: Moment,
+        revocable: Option<&(Arc<dyn Revocations>, Mark)>,
+    ) -> Result<Principal, AuthError> {
+        let marks = revocable.map(|(list, token)| (list, Marks::of(*token, &self.principal)));
+        if let Some((list, marks)) = &marks
+            && marks.are_revoked(&***list)
+        {
+            return Err(Reason::TokenRevoked.into());
+        }
+        let lasts = match self.reuse {
+            Reuse::Never => None,
+            Reuse::Until(time) => Some(Span::until(time, now)),
+        };
+        let terms = Terms {
+            asked: self.principal.asked_at(now),
+            lasts,
+            lease: self.lease,
+            grace: self.grace,
+            marks: marks.map(|(_, marks)| Box::new(marks)),
+        };
+        Ok(self.principal.on(terms))
     }
 }
 
-/// Whether a verdict may be used again. A promise of the authenticator; nothing makes use of it yet.
+/// Whether a verdict may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// For this request alone.
@@ -136,6 +200,7 @@ pub struct RequestContext<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+    not_before: Option<SystemTime>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -147,7 +212,21 @@ impl<'a> RequestContext<'a> {
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
+            not_before: None,
         }
+    }
+
+    fn with_not_before(self, not_before: Option<SystemTime>) -> Self {
+        Self { not_before, ..self }
+    }
+
+    /// The oldest verdict that the route accepts: set where a guard with
+    /// [`verified_within`](crate::RequireLayer::verified_within) asks again. The authority must then be asked, or have been asked
+    /// since; what is judged locally does not count. Who has no authority says so with
+    /// [`AuthError::authority_missing`](crate::AuthError::authority_missing).
+    #[must_use]
+    pub const fn not_before(&self) -> Option<SystemTime> {
+        self.not_before
     }
 
     /// The method.

@@ -1,9 +1,12 @@
 //! Two authenticators side by side.
 
+use std::sync::Arc;
+
 use super::{AuthFuture, Authenticator, Match, RequestContext};
 use crate::challenge::Challenge;
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
+use crate::time::Clock;
 
 /// Judges a credential by whichever of two authenticators recognises it better; see [`Authenticator::or`].
 ///
@@ -65,6 +68,10 @@ impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
 
     fn challenges(&self) -> Vec<Challenge> {
         union(&self.left.authenticator.challenges(), &self.right.authenticator.challenges())
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.left.authenticator.clock().or_else(|| self.right.authenticator.clock())
     }
 }
 

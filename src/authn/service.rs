@@ -9,9 +9,12 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::extract::extract;
-use super::future::{ResponseFuture, Stage, Waiting};
+use super::future::{ResponseFuture, Stage};
 use super::settings::{Presented, Settings};
+use super::verifier::{Demand, Judged, Origin as _};
+use super::waiting::{Later, Waiting};
 use super::{Authenticator, RequestContext};
+use crate::credential::Presentation;
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};
 
@@ -43,14 +46,14 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let settings = &self.settings;
-        let (presented, verdict) = match extract(request.headers(), &settings.presentations) {
+        let verifier = &settings.verifier;
+        let (presented, demand, judged) = match extract(request.headers(), &verifier.presentations) {
             Ok(Some(credential)) => {
-                let place = settings
-                    .presentations
-                    .iter()
-                    .position(|known| std::ptr::eq(known, credential.presentation()));
+                let known = |known: &Presentation| std::ptr::eq(known, credential.presentation());
+                let presented = verifier.presentations.iter().position(known);
+                let demand = Demand { now: verifier.now(), oldest: None };
                 let context = RequestContext::new(&request);
-                (place, settings.authenticator.authenticate(&credential, &context).into_ready())
+                (presented, demand, verifier.judge(&credential, &context, demand))
             }
             Ok(None) if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);
@@ -59,16 +62,17 @@ where
             Ok(None) => return self.refuse(None, &Reason::CredentialMissing.into()),
             Err(reason) => return self.refuse(None, &reason.into()),
         };
-        match verdict {
-            Ok(verdict) => match settings.admit(verdict, &mut request) {
+        match judged {
+            Judged::Ready(outcome) => match settings.admit(outcome, demand.now.instant, &mut request) {
                 Ok(()) => self.pass(presented, request),
                 Err(error) => self.refuse(presented, &error),
             },
-            Err(verdict) => {
+            Judged::Waiting(verdict) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                let waiting = Box::new(Waiting { verdict, request: Some(request), service });
+                let later = Later { origin: Arc::clone(&settings.origin), demand, verdict };
+                let waiting = Waiting::new(service, request, later);
                 self.respond(presented, Stage::Waiting { waiting })
             }
         }

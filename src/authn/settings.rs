@@ -1,22 +1,24 @@
 //! What a layer and its services share, and what they do with a verdict.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Request, Response};
 
-use super::{Anonymous, Verdict};
+use super::calls::Outcome;
+use super::verifier::{Origin, Verifier};
+use super::{Anonymous, Authenticator};
 use crate::challenge::Challenge;
 use crate::credential::Presentation;
 use crate::error::AuthError;
-use crate::principal::Principal;
+use crate::principal::{Admission, Principal};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
-use crate::scope::SharedRule;
 
 pub(crate) struct Settings<A, R> {
-    pub(super) authenticator: Arc<A>,
-    pub(super) presentations: Arc<[Presentation]>,
+    pub(super) verifier: Arc<Verifier<A>>,
+    /// The same, as principals carry it to the guards beneath.
+    pub(super) origin: Arc<dyn Origin>,
     pub(super) challenges: Arc<[Challenge]>,
-    pub(super) rule: SharedRule,
     pub(super) optional: bool,
     pub(super) reject: R,
 }
@@ -24,15 +26,32 @@ pub(crate) struct Settings<A, R> {
 /// Which of the layer's presentations the credential used: an index, so that nothing is cloned.
 pub(super) type Presented = usize;
 
+impl<A: Authenticator, R> Settings<A, R> {
+    pub(super) fn new(verifier: Verifier<A>, challenges: Arc<[Challenge]>, reject: R) -> Self {
+        let verifier = Arc::new(verifier);
+        Self { origin: Arc::clone(&verifier) as _, verifier, challenges, optional: false, reject }
+    }
+
+    /// Changes how credentials are judged. What is remembered stays shared with the clones that were made before.
+    pub(super) fn change_verifier(&mut self, change: impl FnOnce(&mut Verifier<A>)) {
+        let mut verifier = Verifier::clone(&self.verifier);
+        change(&mut verifier);
+        self.verifier = Arc::new(verifier);
+        self.origin = Arc::clone(&self.verifier) as _;
+    }
+}
+
 impl<A, R> Settings<A, R> {
     /// Puts the outcome into the request, or says why it may not go on.
     pub(super) fn admit<B>(
         &self,
-        verdict: Result<Verdict, AuthError>,
+        outcome: Outcome,
+        arrival: Instant,
         request: &mut Request<B>,
     ) -> Result<(), AuthError> {
         // Replaces a principal that somebody else planted.
-        request.extensions_mut().insert(verdict?.principal.with_rule(&self.rule));
+        let admission = Admission { origin: Arc::clone(&self.origin), arrival };
+        request.extensions_mut().insert(outcome?.admitted(admission));
         Ok(())
     }
 
@@ -61,7 +80,7 @@ impl<A, R> Settings<A, R> {
     }
 
     fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
-        let presentation = presented.and_then(|index| self.presentations.get(index));
+        let presentation = presented.and_then(|index| self.verifier.presentations.get(index));
         Offer { challenges: &self.challenges, presented: presentation.map(Presentation::scheme_name) }
     }
 }
@@ -69,10 +88,9 @@ impl<A, R> Settings<A, R> {
 impl<A, R: Clone> Clone for Settings<A, R> {
     fn clone(&self) -> Self {
         Self {
-            authenticator: Arc::clone(&self.authenticator),
-            presentations: Arc::clone(&self.presentations),
+            verifier: Arc::clone(&self.verifier),
+            origin: Arc::clone(&self.origin),
             challenges: Arc::clone(&self.challenges),
-            rule: self.rule.clone(),
             optional: self.optional,
             reject: self.reject.clone(),
         }

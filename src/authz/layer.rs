@@ -1,10 +1,13 @@
 //! The guards of routes.
 
+use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tower_layer::Layer;
 
+use super::service::Demands;
 use super::{Require, ScopePolicy};
 use crate::scope::Scope;
 
@@ -18,7 +21,7 @@ use crate::scope::Scope;
 /// only the methods that were added before it, and answers 403 where 405 is right.
 #[derive(Clone, Debug)]
 pub struct RequireLayer {
-    policy: Arc<ScopePolicy>,
+    demands: Arc<Demands>,
 }
 
 /// Needs all of these scopes.
@@ -63,7 +66,29 @@ impl RequireLayer {
     /// A guard with a policy of your own.
     #[must_use]
     pub fn new(policy: ScopePolicy) -> Self {
-        Self { policy: Arc::new(policy) }
+        Self { demands: Arc::new(Demands { policy, verified_within: None }) }
+    }
+
+    /// Needs besides a verdict for which the authority was asked at most this long before the request arrived; with zero it
+    /// is asked for this request.
+    ///
+    /// What counts is when the authority was *asked*: what it says was true then, however late the answer comes. If the verdict
+    /// at hand is older the authority is asked again, once for all who wait for the same, and what it says replaces the verdict
+    /// for other routes too. Authorities are introspection, for opaque tokens and for JWTs whose authenticator has
+    /// `with_introspection`, and whatever an authenticator of your own asks. Where there is none the answer is 500, and a log
+    /// line says what is missing.
+    ///
+    /// ```
+    /// use portcullis::require_scopes;
+    /// use std::time::Duration;
+    /// // A token that was called back is refused at once:
+    /// let delete = require_scopes(["todo:write"]).verified_within(Duration::ZERO);
+    /// // At most a minute later:
+    /// let update = require_scopes(["todo:write"]).verified_within(Duration::from_secs(60));
+    /// ```
+    #[must_use]
+    pub fn verified_within(self, age: Duration) -> Self {
+        self.change(|demands| demands.verified_within = Some(age))
     }
 
     /// Needs besides at least one of these scopes.
@@ -75,7 +100,7 @@ impl RequireLayer {
     pub fn any_of<const N: usize>(self, scopes: [&'static str; N]) -> Self {
         const { assert!(N > 0, "a guard needs at least one scope") };
         let scopes = scopes.map(Scope::from_static);
-        Self::new(Arc::unwrap_or_clone(self.policy).and_any_of(scopes))
+        self.change(|demands| demands.policy = mem::take(&mut demands.policy).and_any_of(scopes))
     }
 
     /// Needs besides that the claim is there and that `holds` says so of its value.
@@ -86,7 +111,13 @@ impl RequireLayer {
     /// ```
     #[must_use]
     pub fn claim(self, name: &'static str, holds: impl Fn(&Value) -> bool + Send + Sync + 'static) -> Self {
-        Self::new(Arc::unwrap_or_clone(self.policy).and_claim(name, holds))
+        self.change(|demands| demands.policy = mem::take(&mut demands.policy).and_claim(name, holds))
+    }
+
+    fn change(self, change: impl FnOnce(&mut Demands)) -> Self {
+        let mut demands = Arc::unwrap_or_clone(self.demands);
+        change(&mut demands);
+        Self { demands: Arc::new(demands) }
     }
 }
 
@@ -94,6 +125,6 @@ impl<S> Layer<S> for RequireLayer {
     type Service = Require<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Require::new(inner, Arc::clone(&self.policy))
+        Require::new(inner, Arc::clone(&self.demands))
     }
 }

@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use layer::{RequireLayer, require_any_of, require_authenticated, require_scopes};
-pub use service::Require;
 #[cfg(feature = "axum")]
 pub(crate) use service::authenticated;
+pub use service::{Require, RequireFuture};
 
 use serde_json::Value;
 

@@ -1,48 +1,152 @@
 //! The service of a guard.
 
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Extensions, Request, Response};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ScopePolicy;
-use crate::authn::Anonymous;
+use crate::authn::{Anonymous, Demand, Judged, Later, Oldest, RequestContext, Waiting};
 use crate::error::{AuthError, Reason};
-use crate::principal::Principal;
+use crate::principal::{Admission, Principal};
 use crate::reject::OrRefused;
+
+/// What a guard demands.
+#[derive(Clone, Debug)]
+pub(super) struct Demands {
+    pub(super) policy: ScopePolicy,
+    pub(super) verified_within: Option<Duration>,
+}
 
 /// The service of [`RequireLayer`](super::RequireLayer).
 #[derive(Clone, Debug)]
 pub struct Require<S> {
     inner: S,
-    policy: Arc<ScopePolicy>,
+    demands: Arc<Demands>,
 }
 
 impl<S> Require<S> {
-    pub(super) const fn new(inner: S, policy: Arc<ScopePolicy>) -> Self {
-        Self { inner, policy }
+    pub(super) const fn new(inner: S, demands: Arc<Demands>) -> Self {
+        Self { inner, demands }
     }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Require<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ResBody: Default,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = OrRefused<S::Future, ResBody>;
+    type Future = RequireFuture<S, ReqBody, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match authenticated(request.extensions()).and_then(|principal| self.policy.judge(principal)) {
-            Ok(()) => OrRefused::Inner { future: self.inner.call(request) },
-            Err(error) => OrRefused::refused(&error),
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let stage = match self.demands.judge(&mut request) {
+            Ok(None) => Stage::Done { future: OrRefused::Inner { future: self.inner.call(request) } },
+            Ok(Some(later)) => {
+                // The service that said it was ready is the one that will be called; a fresh clone takes its place.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                Stage::Waiting { waiting: Waiting::new(service, request, later) }
+            }
+            Err(error) => Stage::Done { future: OrRefused::refused(&error) },
+        };
+        RequireFuture { demands: Arc::clone(&self.demands), stage }
+    }
+}
+
+pin_project! {
+    /// The response future of [`Require`]: the inner service's, a refusal that is ready, or a wait for a fresh verdict.
+    #[must_use]
+    pub struct RequireFuture<S, ReqBody, ResBody>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        demands: Arc<Demands>,
+        #[pin]
+        stage: Stage<S, ReqBody, ResBody, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StageProj]
+    enum Stage<S, ReqBody, ResBody, F> {
+        Waiting { waiting: Box<Waiting<S, ReqBody>> },
+        Done { #[pin] future: OrRefused<F, ResBody> },
+    }
+}
+
+impl<S, ReqBody, ResBody> Future for RequireFuture<S, ReqBody, ResBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Default,
+{
+    type Output = Result<Response<ResBody>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let waiting = match this.stage.as_mut().project() {
+                StageProj::Done { future } => return future.poll(cx),
+                StageProj::Waiting { waiting } => waiting,
+            };
+            let (outcome, demand) = ready!(waiting.poll_outcome(cx));
+            let Some(mut request) = waiting.request.take() else { return Poll::Pending };
+            let future = match this.demands.settle(outcome, demand, &mut request) {
+                Ok(()) => OrRefused::Inner { future: waiting.service.call(request) },
+                Err(error) => OrRefused::refused(&error),
+            };
+            this.stage.set(Stage::Done { future });
         }
+    }
+}
+
+impl Demands {
+    /// Whether the request may pass, may not, or must wait for a fresh verdict.
+    fn judge<B>(&self, request: &mut Request<B>) -> Result<Option<Later>, AuthError> {
+        let principal = authenticated(request.extensions())?;
+        let Some(age) = self.verified_within else {
+            return self.policy.judge(principal).map(|()| None);
+        };
+        let Admission { origin, arrival } = principal.admission().ok_or(Reason::LayerMissing)?;
+        if principal.facts().terms.asked_since(arrival.checked_sub(age)) {
+            return self.policy.judge(principal).map(|()| None);
+        }
+        let now = origin.now();
+        let demand = Demand { now, oldest: Some(Oldest::within(age, *arrival, now)) };
+        match origin.judge_again(&RequestContext::new(request), demand) {
+            Judged::Ready(outcome) => self.settle(outcome, demand, request).map(|()| None),
+            Judged::Waiting(verdict) => Ok(Some(Later { origin: Arc::clone(origin), demand, verdict })),
+        }
+    }
+
+    /// Puts the fresh verdict in place of the old one, if it is one.
+    fn settle<B>(
+        &self,
+        outcome: Result<Principal, AuthError>,
+        demand: Demand,
+        request: &mut Request<B>,
+    ) -> Result<(), AuthError> {
+        let principal = outcome?;
+        let oldest = demand.oldest.and_then(|oldest| oldest.instant);
+        if !principal.facts().terms.asked_since(oldest) {
+            return Err(AuthError::authority_missing());
+        }
+        let admission = authenticated(request.extensions())?.admission().ok_or(Reason::LayerMissing)?.clone();
+        let principal = principal.admitted(admission);
+        self.policy.judge(&principal)?;
+        request.extensions_mut().insert(principal);
+        Ok(())
     }
 }
 

@@ -115,20 +115,19 @@ impl<'b> Unverified<'b> {
     /// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm.
     ///
     /// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
-    pub(crate) fn verify<'k>(
+    ///
+    /// Gives the key that did, too.
+    pub(crate) fn verify<'k, K: AsRef<Jwk>>(
         self,
-        candidates: impl Iterator<Item = &'k Jwk>,
-    ) -> Result<Verified<'b>, Reason> {
+        candidates: impl Iterator<Item = &'k K>,
+    ) -> Result<(Verified<'b>, &'k K), Reason> {
         let mut signature: SmallVec<[u8; MAX_SIGNATURE_LEN]> = SmallVec::new();
         let signature = base64url::decode_small(self.parts.signature, &mut signature)
             .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
             .ok_or(Reason::SignatureMalformed)?;
-        let signed = |key: &Jwk| key.verify(self.parts.signed.as_bytes(), signature);
-        if candidates.take(MAX_CANDIDATES).any(signed) {
-            Ok(Verified { claims: self.claims })
-        } else {
-            Err(Reason::SignatureInvalid)
-        }
+        let signed = |key: &&K| key.as_ref().verify(self.parts.signed.as_bytes(), signature);
+        let key = candidates.take(MAX_CANDIDATES).find(signed).ok_or(Reason::SignatureInvalid)?;
+        Ok((Verified { claims: self.claims }, key))
     }
 }
 

@@ -12,7 +12,7 @@ use super::set::DEFAULT_RSA_ALGORITHM;
 use crate::error::ConfigError;
 use crate::http_client::{HttpClient, Limits, default_client};
 use crate::jose::Algorithm;
-use crate::time::{Clock, SystemClock};
+use crate::time::Clock;
 
 /// For how long keys that are no longer fresh serve while they cannot be fetched.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -28,7 +28,7 @@ const MAX_DOCUMENT: usize = 256 * 1024;
 pub struct RemoteKeySetBuilder {
     place: Place,
     http: Option<Arc<dyn HttpClient>>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     allow_http: bool,
     fresh_for: Option<Duration>,
     stale_for: Duration,
@@ -46,7 +46,7 @@ impl RemoteKeySetBuilder {
         Self {
             place,
             http: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
             allow_http: false,
             fresh_for: None,
             stale_for: STALE_FOR,
@@ -97,7 +97,7 @@ impl RemoteKeySetBuilder {
 
     /// Brings a clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -127,8 +127,8 @@ impl RemoteKeySetBuilder {
             Place::Issuer(issuer) => Location::discovered(issuer, documents.clone())?,
         };
         let source = Source::new(location, documents, self.rsa);
-        let Self { clock, fresh_for, stale_for, timeout, .. } = self;
-        let settings = Settings { clock, fresh_for, stale_for, timeout };
+        let Self { clock: own_clock, fresh_for, stale_for, timeout, .. } = self;
+        let settings = Settings { own_clock, fresh_for, stale_for, timeout };
         Ok(RemoteKeySet::of(Arc::new(Cache::new(source, settings))))
     }
 }

@@ -12,9 +12,10 @@ use super::documents::FetchError;
 use super::fetch::{Fetched, Source};
 use super::set::KeySet;
 use super::throttle::{Bucket, backoff};
+use crate::authn::Lease;
 use crate::error::{AuthError, Reason};
 use crate::flight::{Flight, GRACE, Landed, MAX_VANISHED, landing, runtime};
-use crate::time::{Clock, OncePerSecond};
+use crate::time::{Clock, OncePerSecond, SystemClock};
 
 /// For how long keys are fresh where neither the application nor the server says.
 const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
@@ -34,7 +35,8 @@ const REFRESH_AFTER: f32 = 0.8;
 
 /// What the builder decided.
 pub(super) struct Settings {
-    pub(super) clock: Arc<dyn Clock>,
+    /// The application's, if it brought one.
+    pub(super) own_clock: Option<Arc<dyn Clock>>,
     /// What `fresh_for` said; else the server decides.
     pub(super) fresh_for: Option<Duration>,
     pub(super) stale_for: Duration,
@@ -106,6 +108,12 @@ pub(super) enum Need {
     Newer { than: u64 },
 }
 
+impl Settings {
+    fn now(&self) -> Instant {
+        self.own_clock.as_ref().map_or_else(|| SystemClock.instant(), |clock| clock.instant())
+    }
+}
+
 impl State {
     fn under_way(&self, now: Instant) -> Option<&Fetch> {
         self.fetch.as_ref().filter(|fetch| fetch.flight.is_under_way(now))
@@ -128,7 +136,7 @@ impl Snapshot {
 
 impl Cache {
     pub(super) fn new(source: Source, settings: Settings) -> Self {
-        let beginning = settings.clock.instant();
+        let beginning = settings.now();
         let state = State { fetch: None, bucket: Bucket::full(beginning), failures: 0, last_error: None };
         Self {
             source: Arc::new(source),
@@ -149,7 +157,7 @@ impl Cache {
     }
 
     pub(super) fn now(&self) -> Instant {
-        self.settings.clock.instant()
+        self.settings.now()
     }
 
     pub(super) fn snapshot(&self) -> Guard<Option<Arc<Snapshot>>> {
@@ -248,6 +256,17 @@ impl Cache {
         !self.failing.load(Ordering::Relaxed) && !self.state().fetch.as_ref().is_some_and(ahead)
     }
 
+    /// Lets verdicts be used again until then, but not beyond the time of the keys.
+    fn lease_stale(&self, snapshot: &Snapshot, until: Option<Instant>) {
+        let serves_for = snapshot.fresh_for.saturating_add(self.settings.stale_for);
+        let serves_until = snapshot.fetched_at.checked_add(serves_for);
+        let until = match (until, serves_until) {
+            (Some(until), Some(end)) => Some(until.min(end)),
+            (until, end) => until.or(end),
+        };
+        snapshot.keys.extend_leases(until);
+    }
+
     fn refresh_ahead(self: &Arc<Self>, seen: &Snapshot, now: Instant) {
         let too_soon = || self.millis(now) < self.retry_at.load(Ordering::Relaxed);
         if too_soon() {
@@ -263,6 +282,8 @@ impl Cache {
         // Without a runtime there is nothing to do it in; requests are still judged.
         if let Ok(runtime) = runtime() {
             self.send(&mut state, &runtime, now);
+            // Nobody needs to look again before it has landed.
+            self.lease_stale(seen, now.checked_add(self.settings.timeout));
         }
     }
 
@@ -340,14 +361,16 @@ impl Cache {
             return Landing::Failed;
         }
         match fetched {
-            Ok(Fetched { keys, max_age }) => {
+            Ok(Fetched { mut keys, max_age }) => {
                 let before = self.snapshot.load();
-                let generation = before.as_ref().map_or(0, |before| {
-                    before.generation.saturating_add(u64::from(!before.keys.is_kept_by(&keys)))
-                });
+                let lease = || Lease::new(self.beginning, self.settings.own_clock.clone());
+                let kept = keys.replace(before.as_ref().map(|before| &before.keys), lease);
+                let generation =
+                    before.as_ref().map_or(0, |before| before.generation.saturating_add(u64::from(!kept)));
                 let by_server = max_age.map(|age| age.clamp(FRESH_AT_LEAST, FRESH_AT_MOST));
                 let fresh_for = self.settings.fresh_for.or(by_server).unwrap_or(FRESH_FOR);
                 let snapshot = Snapshot { keys, flight: number, generation, fetched_at: now, fresh_for };
+                snapshot.keys.extend_leases(now.checked_add(snapshot.refresh_after()));
                 self.snapshot.store(Some(Arc::new(snapshot)));
                 state.failures = 0;
                 self.failing.store(false, Ordering::Relaxed);
@@ -361,6 +384,9 @@ impl Cache {
                 let again =
                     now.checked_add(backoff(state.failures)).map_or(u64::MAX, |again| self.millis(again));
                 self.retry_at.store(again, Ordering::Relaxed);
+                if let Some(snapshot) = &*self.snapshot.load() {
+                    self.lease_stale(snapshot, now.checked_add(backoff(state.failures)));
+                }
                 let failures = state.failures;
                 state.last_error = Some(error.clone());
                 // A subscriber is the application's code, which may ask for our status.

@@ -1,10 +1,13 @@
 //! A JWK Set, parsed and prepared.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
+use crate::authn::Lease;
 use crate::error::ConfigError;
 use crate::jose::{Algorithm, Fault, Jwk, Members, Repeat, Skip, parse_object};
 
@@ -33,8 +36,22 @@ pub(crate) const DEFAULT_RSA_ALGORITHM: Algorithm = Algorithm::RS256;
 /// # }
 /// ```
 pub struct KeySet {
-    keys: Vec<Jwk>,
+    keys: Vec<Key>,
     skipped: usize,
+}
+
+/// A key, and for how long verdicts that it brought about may be used again without looking here.
+#[derive(Debug)]
+pub(crate) struct Key {
+    jwk: Jwk,
+    /// `None`: it is known once and for all.
+    pub(crate) lease: Option<Arc<Lease>>,
+}
+
+impl AsRef<Jwk> for Key {
+    fn as_ref(&self) -> &Jwk {
+        &self.jwk
+    }
 }
 
 /// Why a document is no set of keys.
@@ -75,7 +92,7 @@ impl KeySet {
         let mut set = Self { keys: Vec::with_capacity(listed.len()), skipped: 0 };
         for (index, key) in listed.iter().enumerate() {
             match Jwk::parse(key.get().as_bytes(), rsa) {
-                Ok(key) => set.keys.push(key),
+                Ok(jwk) => set.keys.push(Key { jwk, lease: None }),
                 Err(problem) => {
                     set.skipped = set.skipped.saturating_add(1);
                     tracing::warn!(target: "portcullis", index, %problem, "a key of the set is not used");
@@ -107,16 +124,36 @@ impl KeySet {
     pub(crate) fn find<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> Find<'a> {
         if let Some(first) = self.keys.iter().position(|key| fits(key, kid, algorithm)) {
             Find::Candidates(Candidates { keys: self.keys.get(first..).unwrap_or_default(), kid, algorithm })
-        } else if kid.is_some() && self.keys.iter().any(|key| key.kid() == kid) {
+        } else if kid.is_some() && self.keys.iter().any(|key| key.jwk.kid() == kid) {
             Find::OtherAlgorithm
         } else {
             Find::Unknown
         }
     }
 
-    /// Whether every key of this set is in `newer` too, unchanged.
-    pub(crate) fn is_kept_by(&self, newer: &Self) -> bool {
-        self.keys.iter().all(|key| newer.keys.iter().any(|other| other.is_same(key)))
+    /// Takes the place of an older set: the leases of keys that are still here go on, the others end. False if a key was
+    /// removed or altered. `lease` makes one for a new key.
+    pub(super) fn replace(&mut self, older: Option<&Self>, lease: impl Fn() -> Lease) -> bool {
+        let older = older.map(|older| older.keys.as_slice()).unwrap_or_default();
+        for key in &mut self.keys {
+            let same = older.iter().find(|other| other.jwk.is_same(&key.jwk));
+            let held = same.and_then(|other| other.lease.clone());
+            key.lease = Some(held.unwrap_or_else(|| Arc::new(lease())));
+        }
+        let gone = older.iter().filter(|key| !self.keys.iter().any(|newer| newer.jwk.is_same(&key.jwk)));
+        let mut kept = true;
+        for key in gone {
+            kept = false;
+            if let Some(lease) = &key.lease {
+                lease.end();
+            }
+        }
+        kept
+    }
+
+    /// Verdicts may be used again until then; `None`: for ever.
+    pub(super) fn extend_leases(&self, until: Option<Instant>) {
+        self.keys.iter().filter_map(|key| key.lease.as_ref()).for_each(|lease| lease.extend(until));
     }
 }
 
@@ -136,15 +173,15 @@ pub(crate) enum Find<'a> {
 
 /// Keys of one `kid` and algorithm.
 pub(crate) struct Candidates<'a> {
-    keys: &'a [Jwk],
+    keys: &'a [Key],
     kid: Option<&'a str>,
     algorithm: Algorithm,
 }
 
 impl<'a> Iterator for Candidates<'a> {
-    type Item = &'a Jwk;
+    type Item = &'a Key;
 
-    fn next(&mut self) -> Option<&'a Jwk> {
+    fn next(&mut self) -> Option<&'a Key> {
         while let Some((key, rest)) = self.keys.split_first() {
             self.keys = rest;
             if fits(key, self.kid, self.algorithm) {
@@ -156,8 +193,8 @@ impl<'a> Iterator for Candidates<'a> {
 }
 
 /// A token without `kid` may have been signed by any key of its algorithm.
-fn fits(key: &Jwk, kid: Option<&str>, algorithm: Algorithm) -> bool {
-    (kid.is_none() || key.kid() == kid) && key.algorithm() == algorithm
+fn fits(Key { jwk, .. }: &Key, kid: Option<&str>, algorithm: Algorithm) -> bool {
+    (kid.is_none() || jwk.kid() == kid) && jwk.algorithm() == algorithm
 }
 
 #[derive(Default)]

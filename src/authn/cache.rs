@@ -1,0 +1,145 @@
+//! The verdicts of a layer that may be used again, under a keyed digest of the credential: no credential stays in memory.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::terms::{Moment, Span};
+use crate::credential::Credential;
+use crate::error::AuthError;
+use crate::principal::Facts;
+
+/// Bytes of accepted verdicts: some forty thousand of the usual size.
+pub(super) const VERDICT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Bytes of refusals. They have a cache of their own, so that no flood of garbage drives out what was accepted.
+pub(super) const REFUSAL_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What the cache itself needs for an entry: the key, its place in the table and in the order of eviction.
+const ENTRY_BYTES: u64 = 96;
+
+/// What a credential and the place where it stood come to under the secret of one cache: 128 bits of SipHash-1-3, a keyed
+/// pseudo-random function. Who does not know the secret cannot make two credentials meet, and chance does not in practice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digest(u64, u64);
+
+/// The verdicts and refusals of one layer and its clones.
+pub(super) struct VerdictCache {
+    secret: [u64; 2],
+    verdicts: Cache<Digest, Arc<Facts>, Weights, Uniform>,
+    refusals: Cache<Digest, Refusal, Weights, Uniform>,
+}
+
+/// A refusal, and for how long it need not be asked for again.
+#[derive(Clone)]
+struct Refusal {
+    error: AuthError,
+    lasts: Span,
+}
+
+impl VerdictCache {
+    pub(super) fn new(verdict_bytes: u64, refusal_bytes: u64) -> Self {
+        // Seeded by the operating system, as for every hash table of the process; two outputs of a pseudo-random function.
+        let random = RandomState::new();
+        Self {
+            secret: [random.hash_one(0_u8), random.hash_one(1_u8)],
+            verdicts: sized(verdict_bytes, 800),
+            refusals: sized(refusal_bytes, 200),
+        }
+    }
+
+    /// The digest of a credential; `place` tells the presentations of the layer apart.
+    pub(super) fn digest(&self, place: u8, credential: &Credential<'_>) -> Digest {
+        let [first, second] = self.secret;
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        // A place of fixed length and a credential up to the end: no two inputs run into each other.
+        hasher.write_u8(place);
+        hasher.write(credential.expose().as_bytes());
+        let digest = hasher.finish128();
+        Digest(digest.h1, digest.h2)
+    }
+
+    pub(super) fn verdict(&self, digest: Digest) -> Option<Arc<Facts>> {
+        self.verdicts.get(&digest)
+    }
+
+    pub(super) fn refusal(&self, digest: Digest, now: Moment) -> Option<AuthError> {
+        self.refusals.get(&digest).filter(|refusal| refusal.lasts.holds(now)).map(|refusal| refusal.error)
+    }
+
+    pub(super) fn accept(&self, digest: Digest, facts: Arc<Facts>) {
+        self.verdicts.insert(digest, facts);
+    }
+
+    /// Takes away what was accepted, and keeps the refusal where it may be used again.
+    pub(super) fn refuse(&self, digest: Digest, error: &AuthError, lasts: Option<Span>) {
+        self.verdicts.remove(&digest);
+        if let Some(lasts) = lasts {
+            self.refusals.insert(digest, Refusal { error: error.clone(), lasts });
+        }
+    }
+}
+
+fn sized<V: Clone>(bytes: u64, usual: u64) -> Cache<Digest, V, Weights, Uniform>
+where
+    Weights: Weighter<Digest, V>,
+{
+    let items = usize::try_from(bytes / usual).unwrap_or(usize::MAX);
+    let cache = || Cache::with(items, bytes, Weights, Uniform, DefaultLifecycle::default());
+    OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).build().map_or_else(
+        |_| cache(),
+        |options| Cache::with_options(options, Weights, Uniform, DefaultLifecycle::default()),
+    )
+}
+
+/// How many bytes an entry stands for.
+#[derive(Clone)]
+struct Weights;
+
+impl Weighter<Digest, Arc<Facts>> for Weights {
+    fn weight(&self, _: &Digest, facts: &Arc<Facts>) -> u64 {
+        ENTRY_BYTES.saturating_add(facts.bytes())
+    }
+}
+
+impl Weighter<Digest, Refusal> for Weights {
+    fn weight(&self, _: &Digest, _: &Refusal) -> u64 {
+        const { ENTRY_BYTES + size_of::<Refusal>() as u64 }
+    }
+}
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Takes a digest as it is: it is uniform already.
+#[derive(Clone, Default)]
+struct Uniform;
+
+impl BuildHasher for Uniform {
+    type Hasher = FirstHalf;
+
+    fn build_hasher(&self) -> FirstHalf {
+        FirstHalf(0)
+    }
+}
+
+struct FirstHalf(u64);
+
+impl Hasher for FirstHalf {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 = half;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

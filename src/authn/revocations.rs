@@ -1,0 +1,355 @@
+//! Calling back what is still valid: the list that a layer asks on every request, whatever is cached.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::principal::Principal;
+use crate::time::{Clock, SystemClock};
+
+/// Entries of a list in memory, about 20 MiB.
+const CAPACITY: usize = 100_000;
+
+/// Clocks differ, and credentials are accepted a little after their end.
+const SLACK: Duration = Duration::from_secs(300);
+
+/// Says whether a credential was called back: see [`AuthLayer::revocations`](crate::AuthLayer::revocations).
+///
+/// Asked on every request, several times, from within the request's own call: it must answer at once, from memory. A list that
+/// lives elsewhere keeps a copy here.
+///
+/// ```
+/// use portcullis::{Mark, Revocations};
+/// use std::time::SystemTime;
+///
+/// /// Refuses everything that was issued before the breach.
+/// struct Breach(SystemTime);
+///
+/// impl Revocations for Breach {
+///     fn is_revoked(&self, _: &Mark, issued_at: Option<SystemTime>) -> bool {
+///         issued_at.is_none_or(|time| time < self.0)
+///     }
+/// }
+/// ```
+pub trait Revocations: Send + Sync + 'static {
+    /// Whether the credential that bears this mark is revoked. `issued_at` is what it says of itself (`iat`); one that says
+    /// nothing counts as issued before any time.
+    fn is_revoked(&self, mark: &Mark, issued_at: Option<SystemTime>) -> bool;
+}
+
+/// Something by which credentials can be called back: the SHA-256 of a kind, an authority and a value, each with its length.
+///
+/// The hash has no key, so that all processes come to the same mark for the same thing, and none needs to keep or to send the
+/// thing itself. The authority is [`Principal::issuer`], or [`Principal::method`] where there is no issuer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark([u8; 32]);
+
+impl Mark {
+    /// One credential, by its own text.
+    #[must_use]
+    pub fn token(token: &str) -> Self {
+        Self::of("token", "", token)
+    }
+
+    /// One token, by its `jti`.
+    #[must_use]
+    pub fn jti(authority: &str, jti: &str) -> Self {
+        Self::of("jti", authority, jti)
+    }
+
+    /// All tokens of a session, by its `sid`.
+    #[must_use]
+    pub fn session(authority: &str, sid: &str) -> Self {
+        Self::of("sid", authority, sid)
+    }
+
+    /// All tokens of a subject.
+    #[must_use]
+    pub fn subject(authority: &str, subject: &str) -> Self {
+        Self::of("sub", authority, subject)
+    }
+
+    /// All tokens of a client.
+    #[must_use]
+    pub fn client(authority: &str, client: &str) -> Self {
+        Self::of("client_id", authority, client)
+    }
+
+    /// The hash, to be sent to other processes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A hash that came from another process.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Lengths are 64-bit, big-endian.
+    fn of(kind: &str, authority: &str, value: &str) -> Self {
+        let mut hash = Sha256::new();
+        for part in [kind, authority, value] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mark(")?;
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("…)")
+    }
+}
+
+/// All marks of one credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    marks: Vec<Mark>,
+    issued_at: Option<SystemTime>,
+}
+
+/// What of the claims revocation goes by, read once for each credential.
+#[derive(Default, Deserialize)]
+struct Names {
+    jti: Option<String>,
+    sid: Option<String>,
+    iat: Option<f64>,
+}
+
+impl Marks {
+    pub(super) fn of(token: Mark, principal: &Principal) -> Self {
+        // Claims of another shape can still be revoked by all else, and count as issued before any time.
+        let names: Names = principal.claims().unwrap_or_default();
+        let authority = principal.issuer().unwrap_or_else(|| principal.method());
+        let named = [
+            names.jti.map(|jti| Mark::jti(authority, &jti)),
+            names.sid.map(|sid| Mark::session(authority, &sid)),
+            principal.subject().map(|subject| Mark::subject(authority, subject)),
+            principal.client_id().map(|client| Mark::client(authority, client)),
+        ];
+        let marks = std::iter::once(token).chain(named.into_iter().flatten()).collect();
+        let issued_at = names.iat.filter(|iat| *iat >= 0.0).and_then(|iat| {
+            Duration::try_from_secs_f64(iat).ok().and_then(|since| UNIX_EPOCH.checked_add(since))
+        });
+        Self { marks, issued_at }
+    }
+
+    pub(super) fn are_revoked(&self, list: &dyn Revocations) -> bool {
+        self.marks.iter().any(|mark| list.is_revoked(mark, self.issued_at))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>().saturating_add(size_of::<Mark>().saturating_mul(self.marks.capacity()))
+    }
+}
+
+/// A list in the memory of this process.
+///
+/// An entry stays until nothing that it could speak of is valid any more: the longest lifetime of any credential, which is
+/// given to [`new`](Self::new), after it was entered or after the time before which it counts, whichever is later, and five
+/// minutes for clocks that differ. It is never driven out before: a full list refuses new entries. It is empty after a restart:
+/// who needs more fills it again when starting.
+///
+/// Clones are the same list.
+///
+/// ```
+/// use portcullis::{Mark, MemoryRevocations, Revocations};
+/// use std::time::{Duration, SystemTime};
+/// # fn main() -> Result<(), portcullis::RevocationsFull> {
+/// let list = MemoryRevocations::new(Duration::from_secs(24 * 3600));
+/// // Signed out everywhere: whatever was issued until now.
+/// list.revoke_before(Mark::subject("https://id.example.com", "ann"), SystemTime::now())?;
+/// assert!(list.is_revoked(&Mark::subject("https://id.example.com", "ann"), None));
+/// assert!(!list.is_revoked(&Mark::subject("https://id.example.com", "bob"), None));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryRevocations {
+    list: Arc<List>,
+}
+
+struct List {
+    longest_lifetime: Duration,
+    capacity: usize,
+    clock: Arc<dyn Clock>,
+    /// Known without the lock, for the usual case of an empty list.
+    len: AtomicUsize,
+    entries: RwLock<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_mark: HashMap<Mark, Entry>,
+    /// The same, in the order in which they leave.
+    leaving: BTreeSet<(SystemTime, Mark)>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Credentials that were issued before are revoked; `None`: all.
+    before: Option<SystemTime>,
+    leaves: SystemTime,
+}
+
+/// The list is full: nothing was entered, and what it was to call back stays valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the list of revocations is full")]
+pub struct RevocationsFull;
+
+impl MemoryRevocations {
+    /// An empty list for 100,000 entries. `longest_lifetime`: no credential that is accepted here is valid for longer after it
+    /// was issued.
+    ///
+    /// # Security
+    /// For JWTs this is the issuer's setting, at most [`max_lifetime`](crate::JwtAuthenticatorBuilder::max_lifetime). A JWT
+    /// without `iat` is accepted in the last part of whatever life it has: with such an issuer give the true lifetime.
+    #[must_use]
+    pub fn new(longest_lifetime: Duration) -> Self {
+        Self::with(longest_lifetime, CAPACITY, Arc::new(SystemClock))
+    }
+
+    /// Sets how many entries the list holds, and empties it.
+    #[must_use]
+    pub fn capacity(self, entries: usize) -> Self {
+        Self::with(self.list.longest_lifetime, entries, Arc::clone(&self.list.clock))
+    }
+
+    /// Brings a clock, and empties the list.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self::with(self.list.longest_lifetime, self.list.capacity, Arc::new(clock))
+    }
+
+    fn with(longest_lifetime: Duration, capacity: usize, clock: Arc<dyn Clock>) -> Self {
+        let (len, entries) = (AtomicUsize::new(0), RwLock::default());
+        Self { list: Arc::new(List { longest_lifetime, capacity, clock, len, entries }) }
+    }
+
+    /// Calls back all credentials with this mark, whenever they were issued. Counts from the next request on.
+    ///
+    /// # Errors
+    /// If the list is full.
+    pub fn revoke(&self, mark: Mark) -> Result<(), RevocationsFull> {
+        self.enter(mark, None)
+    }
+
+    /// Calls back the credentials with this mark that were issued before `time`, and those that do not say when. Counts from
+    /// the next request on.
+    ///
+    /// Most issuers give `iat` in whole seconds: what was issued within the second of `time` may count as before.
+    ///
+    /// # Errors
+    /// If the list is full.
+    pub fn revoke_before(&self, mark: Mark, time: SystemTime) -> Result<(), RevocationsFull> {
+        self.enter(mark, Some(time))
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.write().drop_until(self.list.clock.now());
+        self.list.read().by_mark.len()
+    }
+
+    /// Whether nothing is revoked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn enter(&self, mark: Mark, before: Option<SystemTime>) -> Result<(), RevocationsFull> {
+        let list = &self.list;
+        let now = list.clock.now();
+        let since = before.map_or(now, |before| before.max(now));
+        let last = list.longest_lifetime.saturating_add(SLACK);
+        let mut entry = Entry { before, leaves: since.checked_add(last).ok_or(RevocationsFull)? };
+        let mut entries = list.write();
+        entries.drop_until(now);
+        if let Some(old) = entries.by_mark.get(&mark).copied() {
+            // What is called back stays so: the later time counts, and all is later than any.
+            entry.before = old.before.and_then(|old| before.map(|new| new.max(old)));
+            entry.leaves = entry.leaves.max(old.leaves);
+            entries.leaving.remove(&(old.leaves, mark));
+        } else if entries.by_mark.len() >= list.capacity {
+            return Err(RevocationsFull);
+        }
+        entries.by_mark.insert(mark, entry);
+        entries.leaving.insert((entry.leaves, mark));
+        list.len.store(entries.by_mark.len(), Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Revocations for MemoryRevocations {
+    fn is_revoked(&self, mark: &Mark, issued_at: Option<SystemTime>) -> bool {
+        if self.list.len.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        self.list.read().by_mark.get(mark).is_some_and(|entry| match (entry.before, issued_at) {
+            (Some(before), Some(issued_at)) => issued_at < before,
+            _ => true,
+        })
+    }
+}
+
+impl List {
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn drop_until(&mut self, now: SystemTime) {
+        while let Some((leaves, mark)) = self.leaving.first().copied().filter(|(leaves, _)| *leaves <= now) {
+            self.leaving.remove(&(leaves, mark));
+            self.by_mark.remove(&mark);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryRevocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryRevocations").field("capacity", &self.list.capacity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        assert_ne!(Mark::jti("ab", "c"), Mark::jti("a", "bc"));
+        assert_ne!(Mark::jti("a", "b"), Mark::session("a", "b"));
+        assert_eq!(Mark::jti("a", "b"), Mark::from_bytes(*Mark::jti("a", "b").as_bytes()));
+    }
+
+    #[test]
+    fn what_was_called_back_stays_so() {
+        let list = MemoryRevocations::new(Duration::from_secs(60));
+        let (mark, time) = (Mark::subject("i", "s"), UNIX_EPOCH + Duration::from_secs(1000));
+        let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        list.revoke_before(mark, time).unwrap();
+        list.revoke_before(mark, time - Duration::from_secs(500)).unwrap();
+        assert!(list.is_revoked(&mark, at(999)) && list.is_revoked(&mark, None));
+        assert!(!list.is_revoked(&mark, at(1000)));
+        list.revoke(mark).unwrap();
+        list.revoke_before(mark, time).unwrap();
+        assert!(list.is_revoked(&mark, at(5000)));
+    }
+}

@@ -1,0 +1,124 @@
+//! For how long, and on which terms, a verdict may be used again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::revocations::Marks;
+use crate::time::Clock;
+
+/// One moment by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+impl Moment {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { instant: clock.instant(), wall: clock.now() }
+    }
+}
+
+/// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
+/// machine sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    until: SystemTime,
+    /// `None` is beyond what the platform can tell.
+    elapses: Option<Instant>,
+}
+
+impl Span {
+    /// From now to a time on the wall.
+    pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
+        let left = until.duration_since(now.wall).unwrap_or_default();
+        Self { until, elapses: now.instant.checked_add(left) }
+    }
+
+    pub(crate) fn holds(&self, now: Moment) -> bool {
+        now.wall < self.until && self.elapses.is_none_or(|end| now.instant < end)
+    }
+
+    /// Whether it ended less than this ago, by the stopwatch.
+    fn held_within(&self, time: Duration, now: Moment) -> bool {
+        self.elapses.is_none_or(|end| now.instant.saturating_duration_since(end) < time)
+    }
+}
+
+/// On which terms a verdict may be used again. By default it may not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// When the authority was asked; `None` if none was.
+    pub(crate) asked: Option<Instant>,
+    pub(crate) lasts: Option<Span>,
+    pub(crate) lease: Option<Arc<Lease>>,
+    pub(crate) grace: Option<Arc<Grace>>,
+    /// By what it can be revoked; there if the layer has revocations.
+    pub(crate) marks: Option<Box<Marks>>,
+}
+
+impl Terms {
+    pub(super) fn hold(&self, now: Moment) -> bool {
+        self.lasts.is_some_and(|span| span.holds(now))
+            && self.lease.as_ref().is_none_or(|lease| lease.holds(now.instant))
+    }
+
+    /// Whether the authority was asked at that time or later; `None` accepts any verdict of an authority.
+    pub(crate) fn asked_since(&self, oldest: Option<Instant>) -> bool {
+        self.asked.is_some_and(|asked| oldest.is_none_or(|oldest| asked >= oldest))
+    }
+
+    /// Whether it may serve, while the authority is away, although its time is over; counts that it does.
+    pub(super) fn serve_stale(&self, now: Moment) -> bool {
+        let (Some(grace), Some(span)) = (&self.grace, &self.lasts) else { return false };
+        let serves = span.held_within(grace.time, now);
+        if serves {
+            grace.served.fetch_add(1, Ordering::Relaxed);
+        }
+        serves
+    }
+}
+
+/// For how long verdicts serve beyond their time while their authority is away, and how many did.
+#[derive(Debug)]
+pub(crate) struct Grace {
+    pub(crate) time: Duration,
+    pub(crate) served: AtomicU64,
+}
+
+/// Until when the verdicts that a key brought about may be used again without a look at the keys: a key that was removed, or
+/// keys that are due for a refresh, end it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    beginning: Instant,
+    /// Nanoseconds since the beginning.
+    until: AtomicU64,
+    /// The clock of the keys, if it is not the machine's. Else the layer's time will do, which spares reading it again.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl Lease {
+    pub(crate) const fn new(beginning: Instant, clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { beginning, until: AtomicU64::new(0), clock }
+    }
+
+    pub(crate) fn extend(&self, until: Option<Instant>) {
+        self.until.store(until.map_or(u64::MAX, |until| self.nanos(until)), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.until.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        let now = self.clock.as_ref().map_or(now, |clock| clock.instant());
+        self.nanos(now) < self.until.load(Ordering::Relaxed)
+    }
+
+    /// Enough for centuries.
+    fn nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.beginning);
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    }
+}
