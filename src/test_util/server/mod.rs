@@ -1,22 +1,26 @@
 //! An authorization server that does what a test tells it.
 
-use std::collections::HashMap;
+mod endpoints;
+mod fault;
+
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use self::fault::Fault;
+use self::endpoints::{jwks, metadata, token};
+use self::fault::status;
 use super::{SigningKey, TokenBuilder};
 use crate::jose::Algorithm;
 use crate::keys::{Issuer, RemoteKeySet};
@@ -38,21 +42,9 @@ struct State {
     fault: Option<Fault>,
     delay: Duration,
     cache_control: Option<String>,
+    /// What the metadata says otherwise, or leaves out (null).
+    metadata: Map<String, Value>,
     counts: Counts,
-}
-
-/// What goes wrong at the JWK Set endpoint.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Answers with this status.
-    Status(StatusCode),
-    /// Answers 200 with this body.
-    Body(String),
-    /// Answers 200 with a body of this many bytes.
-    Oversize(usize),
-    /// Redirects to this URL.
-    Redirect(String),
 }
 
 /// How often each endpoint was asked.
@@ -85,6 +77,7 @@ impl FakeAuthorizationServer {
             fault: None,
             delay: Duration::ZERO,
             cache_control: None,
+            metadata: Map::new(),
             counts: Counts::default(),
         };
         let server = Self { address, state: Arc::new(Mutex::new(state)), running: watch::channel(true).0 };
@@ -177,6 +170,11 @@ impl FakeAuthorizationServer {
         self.state().issuer = issuer.into();
     }
 
+    /// Sets a member of the metadata to another value; null leaves it out.
+    pub fn set_metadata(&self, name: &str, value: impl Into<Value>) {
+        self.state().metadata.insert(name.into(), value.into());
+    }
+
     /// How often it was asked.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -226,77 +224,8 @@ async fn answer(
         "/jwks" => jwks(&state).await,
         "/token" if request.method() == Method::POST => token(&state, request).await,
         path if path.starts_with("/.well-known/") || path.ends_with("/.well-known/openid-configuration") => {
-            let mut state = lock(&state);
-            state.counts.discovery += 1;
-            json_response(&json!({
-                "issuer": state.issuer,
-                "jwks_uri": format!("http://{address}/jwks"),
-                "token_endpoint": format!("http://{address}/token"),
-                "response_types_supported": ["code"],
-            }))
+            metadata(&state, address)
         }
         _ => status(StatusCode::NOT_FOUND),
     })
-}
-
-async fn jwks(state: &Mutex<State>) -> Response<Full<Bytes>> {
-    let (fault, delay, cache_control) = {
-        let mut state = lock(state);
-        state.counts.jwks += 1;
-        (state.fault.clone(), state.delay, state.cache_control.clone())
-    };
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-    let mut response = match fault {
-        None => {
-            let keys: Vec<Value> = lock(state).keys.iter().map(|key| key.jwk()).collect();
-            json_response(&json!({ "keys": keys }))
-        }
-        Some(Fault::Status(code)) => status(code),
-        Some(Fault::Body(body)) => Response::new(Full::from(body)),
-        Some(Fault::Oversize(len)) => Response::new(Full::from(" ".repeat(len))),
-        Some(Fault::Redirect(url)) => {
-            let mut response = status(StatusCode::FOUND);
-            response.headers_mut().insert(LOCATION, url.parse().expect("a header value"));
-            response
-        }
-    };
-    if let Some(value) = cache_control {
-        response.headers_mut().insert(CACHE_CONTROL, value.parse().expect("a header value"));
-    }
-    response
-}
-
-/// Gives a token to anybody who names a client: `client_id`, `scope` and `resource` (RFC 8707) of the form are taken over.
-async fn token(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let body =
-        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let form: HashMap<String, String> = url::form_urlencoded::parse(&body).into_owned().collect();
-    let mut state = lock(state);
-    state.counts.token += 1;
-    let (Some(client), Some(key)) = (form.get("client_id"), state.keys.first()) else {
-        return status(StatusCode::BAD_REQUEST);
-    };
-    let scope = form.get("scope").map_or("", String::as_str);
-    let audience = form.get("resource").map_or(FakeAuthorizationServer::AUDIENCE, String::as_str);
-    let token = TokenBuilder::new(Arc::clone(key), &state.issuer, audience)
-        .subject(client)
-        .client(client)
-        .scope(scope)
-        .expires_in(600)
-        .build();
-    json_response(&json!({"access_token": token, "token_type": "Bearer", "expires_in": 600, "scope": scope}))
-}
-
-fn json_response(value: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(value.to_string()));
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    response
-}
-
-fn status(code: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = code;
-    response
 }
