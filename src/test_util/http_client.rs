@@ -1,6 +1,7 @@
 //! HTTP without a network.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +16,15 @@ use crate::http_client::{HttpClient, HttpError, HttpFuture, Limits};
 #[derive(Clone, Debug, Default)]
 pub struct ScriptedHttpClient(Arc<Mutex<Script>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Script {
-    answers: HashMap<String, Result<Response<Bytes>, HttpError>>,
+    answers: HashMap<String, Answer>,
     delay: Duration,
-    asked: Vec<String>,
+    /// How often, by URL.
+    asked: HashMap<String, usize>,
 }
+
+type Answer = Arc<dyn Fn(&Request<Bytes>) -> Result<Response<Bytes>, HttpError> + Send + Sync>;
 
 impl ScriptedHttpClient {
     /// A client that reaches nothing yet.
@@ -43,12 +47,21 @@ impl ScriptedHttpClient {
 
     /// From now on gives this answer at this URL.
     pub fn answer_with(&self, url: impl Into<String>, response: Response<Bytes>) {
-        self.script().answers.insert(url.into(), Ok(response));
+        self.answer_by(url, move |_| Ok(response.clone()));
+    }
+
+    /// From now on answers at this URL what this finds for the request, as soon as that is sent: before any delay.
+    pub fn answer_by(
+        &self,
+        url: impl Into<String>,
+        answer: impl Fn(&Request<Bytes>) -> Result<Response<Bytes>, HttpError> + Send + Sync + 'static,
+    ) {
+        self.script().answers.insert(url.into(), Arc::new(answer));
     }
 
     /// From now on fails in this way at this URL.
     pub fn fail(&self, url: impl Into<String>, error: HttpError) {
-        self.script().answers.insert(url.into(), Err(error));
+        self.answer_by(url, move |_| Err(error.clone()));
     }
 
     /// From now on takes this long for every answer (time of the tokio runtime).
@@ -59,13 +72,13 @@ impl ScriptedHttpClient {
     /// How often a URL was asked.
     #[must_use]
     pub fn count(&self, url: &str) -> usize {
-        self.script().asked.iter().filter(|asked| *asked == url).count()
+        self.script().asked.get(url).copied().unwrap_or(0)
     }
 
     /// How often anything was asked.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.script().asked.len()
+        self.script().asked.values().sum()
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
@@ -76,11 +89,17 @@ impl ScriptedHttpClient {
 impl HttpClient for ScriptedHttpClient {
     fn send(&self, request: Request<Bytes>, limits: Limits) -> HttpFuture {
         let url = request.uri().to_string();
-        let mut script = self.script();
-        let unreachable = || Err(HttpError::Transport("nothing is scripted there".into()));
-        let answer = script.answers.get(&url).cloned().unwrap_or_else(unreachable);
-        let delay = script.delay;
-        script.asked.push(url);
+        let (answer, delay) = {
+            let mut script = self.script();
+            let found = (script.answers.get(&url).cloned(), script.delay);
+            *script.asked.entry(url).or_insert(0) += 1;
+            found
+        };
+        // Not under the lock: it may ask this client how often it was asked.
+        let answer = match answer {
+            Some(answer) => answer(&request),
+            None => Err(HttpError::Transport("nothing is scripted there".into())),
+        };
         Box::pin(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
@@ -90,5 +109,11 @@ impl HttpClient for ScriptedHttpClient {
                 answer => answer,
             }
         })
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("asked", &self.asked).finish_non_exhaustive()
     }
 }

@@ -1,14 +1,18 @@
 //! Keys that sign.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
-    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING, ED25519,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
+    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +25,14 @@ pub struct SigningKey {
     kid: String,
     algorithm: Algorithm,
     pair: Pair,
+    public: Arc<PublicKey>,
+}
+
+/// What verifies the signatures of a [`SigningKey`].
+#[derive(Debug)]
+pub(super) struct PublicKey {
+    algorithm: Algorithm,
+    key: ParsedPublicKey,
 }
 
 enum Pair {
@@ -46,7 +58,8 @@ impl SigningKey {
             Algorithm::ES512 => ec(&ECDSA_P521_SHA512_FIXED_SIGNING),
             Algorithm::Ed25519 => Pair::Ed(Ed25519KeyPair::generate().expect("a key pair")),
         };
-        Self { kid: format!("key-{}", COUNT.fetch_add(1, Ordering::Relaxed)), algorithm, pair }
+        let public = Arc::new(PublicKey::of(&pair, algorithm));
+        Self { kid: format!("key-{}", COUNT.fetch_add(1, Ordering::Relaxed)), algorithm, pair, public }
     }
 
     /// Sets the `kid`.
@@ -122,6 +135,42 @@ impl SigningKey {
             Pair::Ec(pair) => pair.sign(&random, message).expect("a signature").as_ref().to_vec(),
             Pair::Ed(pair) => pair.sign(message).as_ref().to_vec(),
         }
+    }
+
+    pub(super) fn public(&self) -> Arc<PublicKey> {
+        Arc::clone(&self.public)
+    }
+}
+
+impl PublicKey {
+    fn of(pair: &Pair, algorithm: Algorithm) -> Self {
+        let verification: &'static dyn VerificationAlgorithm = match algorithm {
+            Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+            Algorithm::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+            Algorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+            Algorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
+            Algorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
+            Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
+            Algorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
+            Algorithm::ES512 => &ECDSA_P521_SHA512_FIXED,
+            Algorithm::Ed25519 => &ED25519,
+        };
+        let bytes = match pair {
+            Pair::Rsa(pair, _) => pair.public_key().as_ref(),
+            Pair::Ec(pair) => pair.public_key().as_ref(),
+            Pair::Ed(pair) => pair.public_key().as_ref(),
+        };
+        Self { algorithm, key: ParsedPublicKey::new(verification, bytes).expect("a public key") }
+    }
+
+    /// Whether tokens that this key verifies may name this algorithm.
+    pub(super) fn is_for(&self, alg: &str) -> bool {
+        Algorithm::from_name(alg) == Some(self.algorithm)
+    }
+
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.key.verify_sig(message, signature).is_ok()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A kit for tests, of this crate and of applications that use it (feature `test-util`).
 //!
-//! [`FakeAuthorizationServer`] is a real server on loopback with faults to switch on; [`TokenBuilder`] makes tokens in which
-//! one setting makes one thing wrong; [`ManualClock`] moves time by hand; [`ScriptedHttpClient`] answers without a network.
+//! [`FakeAuthorizationServer`] is a real server on loopback, with keys, introspection and revocation, and faults to switch on;
+//! [`TokenBuilder`] makes tokens in which one setting makes one thing wrong; [`ManualClock`] moves time by hand;
+//! [`ScriptedHttpClient`] answers without a network.
 //!
 //! Everything here panics where something fails: a test should stop there.
 //!
@@ -39,5 +40,5 @@ mod token;
 pub use clock::ManualClock;
 pub use http_client::ScriptedHttpClient;
 pub use key::SigningKey;
-pub use server::{Counts, FakeAuthorizationServer, Fault};
+pub use server::{Asked, Counts, FakeAuthorizationServer, Fault, Gate};
 pub use token::TokenBuilder;

@@ -124,6 +124,10 @@ impl TokenBuilder {
         Value::Object(self.claims.clone())
     }
 
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+
     /// The compact token.
     #[must_use]
     pub fn build(&self) -> String {

@@ -1,7 +1,12 @@
 //! An authorization server that does what a test tells it.
 
+mod answer;
+mod asked;
+mod client;
 mod endpoints;
 mod fault;
+mod gate;
+mod introspection;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,15 +23,20 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use self::fault::Fault;
+pub use self::asked::Asked;
+use self::client::Clients;
 use self::endpoints::{jwks, metadata, token};
+pub use self::fault::Fault;
 use self::fault::status;
+pub use self::gate::Gate;
+use self::introspection::{Introspection, introspect, revoke};
 use super::{SigningKey, TokenBuilder};
 use crate::jose::Algorithm;
 use crate::keys::{Issuer, RemoteKeySet};
 
-/// An authorization server on loopback: discovery (RFC 8414 and OpenID Connect), a JWK Set, and a token endpoint for client
-/// credentials. Faults are switched on and off while it runs, and what it is asked is counted. It stops when dropped.
+/// An authorization server on loopback: discovery (RFC 8414 and OpenID Connect), a JWK Set, a token endpoint for client
+/// credentials, introspection (RFC 7662, RFC 9701) and revocation (RFC 7009). Faults are switched on and off while it runs, and
+/// what it is asked is counted. It stops when dropped.
 #[derive(Debug)]
 pub struct FakeAuthorizationServer {
     address: SocketAddr,
@@ -44,6 +54,8 @@ struct State {
     cache_control: Option<String>,
     /// What the metadata says otherwise, or leaves out (null).
     metadata: Map<String, Value>,
+    clients: Clients,
+    introspection: Introspection,
     counts: Counts,
 }
 
@@ -56,6 +68,10 @@ pub struct Counts {
     pub jwks: usize,
     /// The token endpoint.
     pub token: usize,
+    /// Introspection, refused requests included.
+    pub introspection: usize,
+    /// Revocation, refused requests included.
+    pub revocation: usize,
 }
 
 impl FakeAuthorizationServer {
@@ -78,6 +94,8 @@ impl FakeAuthorizationServer {
             delay: Duration::ZERO,
             cache_control: None,
             metadata: Map::new(),
+            clients: Clients::default(),
+            introspection: Introspection::default(),
             counts: Counts::default(),
         };
         let server = Self { address, state: Arc::new(Mutex::new(state)), running: watch::channel(true).0 };
@@ -223,6 +241,8 @@ async fn answer(
     Ok(match path.as_str() {
         "/jwks" => jwks(&state).await,
         "/token" if request.method() == Method::POST => token(&state, request).await,
+        "/introspect" if request.method() == Method::POST => introspect(&state, address, request).await,
+        "/revoke" if request.method() == Method::POST => revoke(&state, address, request).await,
         path if path.starts_with("/.well-known/") || path.ends_with("/.well-known/openid-configuration") => {
             metadata(&state, address)
         }
