@@ -16,6 +16,7 @@ mod axum;
 mod corpus;
 mod differential;
 mod dispatch;
+mod fake_server;
 mod harness;
 mod hyper;
 mod keys;

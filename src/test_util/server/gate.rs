@@ -31,7 +31,7 @@ impl Gate {
         (Self(hold.clone()), hold)
     }
 
-    /// Waits until so many requests wait here, or more. A request whose client gave up waits no longer.
+    /// Waits until so many requests wait here, or more. One whose client gave up waits no longer.
     ///
     /// # Panics
     /// After half a minute.
@@ -40,6 +40,12 @@ impl Gate {
         let enough = waiting.wait_for(|waiting| *waiting >= requests);
         let in_time = tokio::time::timeout(PATIENCE, enough).await;
         in_time.expect("too few requests came to the gate").expect("the gate is still there");
+    }
+
+    /// How many requests wait here at this moment.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        *self.0.0.waiting.borrow()
     }
 
     /// Lets all go that wait, and all that come later.
