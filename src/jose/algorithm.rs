@@ -47,6 +47,12 @@ impl Algorithm {
         })
     }
 
+    /// The name that tokens of ours carry: `EdDSA` for Ed25519, which verifiers know that have not heard of RFC 9864.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn token_name(self) -> String {
+        if self == Self::Ed25519 { "EdDSA".into() } else { self.to_string() }
+    }
+
     pub(crate) const fn is_rsa(self) -> bool {
         matches!(self, Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512)
     }

@@ -41,6 +41,12 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     ENGINE.decode(text).ok()
 }
 
+/// Encodes without padding.
+#[cfg(feature = "test-util")]
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
+    ENGINE.encode(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,13 @@
 //! header points to is followed.
 
 mod algorithm;
-mod base64url;
+pub(crate) mod base64url;
 mod claims;
 mod header;
 mod json;
 mod jwk;
+#[cfg(feature = "test-util")]
+mod key_pair;
 mod plain;
 #[cfg(test)]
 mod vectors;
@@ -19,6 +21,8 @@ pub(crate) use claims::{Claims, Rules};
 pub(crate) use header::{Header, MAX_KID_LEN, Typ};
 pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
+#[cfg(feature = "test-util")]
+pub(crate) use key_pair::{KeyPair, Signing};
 
 use smallvec::SmallVec;
 

@@ -4,27 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
-    ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED, ECDSA_P521_SHA512_FIXED_SIGNING, ED25519,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-    RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
-    RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
+    RsaKeyPair, VerificationAlgorithm,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::jose::Algorithm;
+pub(super) use crate::jose::base64url::encode;
+use crate::jose::{Algorithm, KeyPair, Signing};
 
 /// A private key of a fake issuer, with its `kid`.
 pub struct SigningKey {
     kid: String,
     algorithm: Algorithm,
-    pair: Pair,
+    pair: KeyPair,
     public: Arc<PublicKey>,
 }
 
@@ -35,28 +35,17 @@ pub(super) struct PublicKey {
     key: ParsedPublicKey,
 }
 
-enum Pair {
-    Rsa(RsaKeyPair, &'static dyn RsaEncoding),
-    Ec(EcdsaKeyPair),
-    Ed(Ed25519KeyPair),
-}
-
 impl SigningKey {
     /// A new key for this algorithm (RSA with 2048 bits), with a `kid` that no other key of this process has.
     #[must_use]
     pub fn generate(algorithm: Algorithm) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(1);
-        let pair = match algorithm {
-            Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
-            Algorithm::RS384 => rsa(&RSA_PKCS1_SHA384),
-            Algorithm::RS512 => rsa(&RSA_PKCS1_SHA512),
-            Algorithm::PS256 => rsa(&RSA_PSS_SHA256),
-            Algorithm::PS384 => rsa(&RSA_PSS_SHA384),
-            Algorithm::PS512 => rsa(&RSA_PSS_SHA512),
-            Algorithm::ES256 => ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
-            Algorithm::ES384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
-            Algorithm::ES512 => ec(&ECDSA_P521_SHA512_FIXED_SIGNING),
-            Algorithm::Ed25519 => Pair::Ed(Ed25519KeyPair::generate().expect("a key pair")),
+        let pair = match Signing::of(algorithm) {
+            Signing::Rsa(encoding) => {
+                KeyPair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair"), encoding)
+            }
+            Signing::Ec(curve) => KeyPair::Ec(EcdsaKeyPair::generate(curve).expect("a key pair")),
+            Signing::Ed => KeyPair::Ed(Ed25519KeyPair::generate().expect("a key pair")),
         };
         let public = Arc::new(PublicKey::of(&pair, algorithm));
         Self { kid: format!("key-{}", COUNT.fetch_add(1, Ordering::Relaxed)), algorithm, pair, public }
@@ -84,14 +73,14 @@ impl SigningKey {
     /// The name of the algorithm as tokens carry it: `EdDSA` for Ed25519.
     #[must_use]
     pub fn alg(&self) -> String {
-        if self.algorithm == Algorithm::Ed25519 { "EdDSA".into() } else { self.algorithm.to_string() }
+        self.algorithm.token_name()
     }
 
     /// The public key as a JWK, with `kid`, `alg` and `use`.
     #[must_use]
     pub fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
-            Pair::Rsa(pair, _) => {
+            KeyPair::Rsa(pair, _) => {
                 let key = pair.public_key();
                 let (n, e) = (key.modulus(), key.exponent());
                 json!({
@@ -100,7 +89,7 @@ impl SigningKey {
                     "e": encode(e.big_endian_without_leading_zero()),
                 })
             }
-            Pair::Ec(pair) => {
+            KeyPair::Ec(pair) => {
                 let point = pair.public_key().as_ref();
                 let (x, y) = point.split_at(1).1.split_at(point.len() / 2);
                 let crv = match self.algorithm {
@@ -110,7 +99,7 @@ impl SigningKey {
                 };
                 json!({"kty": "EC", "crv": crv, "x": encode(x), "y": encode(y)})
             }
-            Pair::Ed(pair) => {
+            KeyPair::Ed(pair) => {
                 json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key().as_ref())})
             }
         };
@@ -122,19 +111,22 @@ impl SigningKey {
         jwk
     }
 
+    /// The private key in PKCS#8 as a PEM text: for a client that authenticates itself with a key, in tests alone.
+    #[must_use]
+    pub fn pkcs8_pem(&self) -> String {
+        let der: Vec<u8> = match &self.pair {
+            KeyPair::Rsa(pair, _) => pkcs8(pair.as_der()),
+            KeyPair::Ec(pair) => pair.to_pkcs8v1().expect("a document").as_ref().to_vec(),
+            KeyPair::Ed(pair) => pkcs8(pair.as_der()),
+        };
+        let lines: Vec<String> = der.chunks(BYTES_OF_A_LINE).map(|line| STANDARD.encode(line)).collect();
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+    }
+
     /// Signs in the form that JWS has: for ECDSA the two numbers at full length.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        match &self.pair {
-            Pair::Rsa(pair, encoding) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*encoding, &random, message, &mut signature).expect("a signature");
-                signature
-            }
-            Pair::Ec(pair) => pair.sign(&random, message).expect("a signature").as_ref().to_vec(),
-            Pair::Ed(pair) => pair.sign(message).as_ref().to_vec(),
-        }
+        self.pair.sign(message).expect("a signature")
     }
 
     pub(super) fn public(&self) -> Arc<PublicKey> {
@@ -143,7 +135,7 @@ impl SigningKey {
 }
 
 impl PublicKey {
-    fn of(pair: &Pair, algorithm: Algorithm) -> Self {
+    fn of(pair: &KeyPair, algorithm: Algorithm) -> Self {
         let verification: &'static dyn VerificationAlgorithm = match algorithm {
             Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
             Algorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
@@ -157,9 +149,9 @@ impl PublicKey {
             Algorithm::Ed25519 => &ED25519,
         };
         let bytes = match pair {
-            Pair::Rsa(pair, _) => pair.public_key().as_ref(),
-            Pair::Ec(pair) => pair.public_key().as_ref(),
-            Pair::Ed(pair) => pair.public_key().as_ref(),
+            KeyPair::Rsa(pair, _) => pair.public_key().as_ref(),
+            KeyPair::Ec(pair) => pair.public_key().as_ref(),
+            KeyPair::Ed(pair) => pair.public_key().as_ref(),
         };
         Self { algorithm, key: ParsedPublicKey::new(verification, bytes).expect("a public key") }
     }
@@ -183,14 +175,9 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn rsa(encoding: &'static dyn RsaEncoding) -> Pair {
-    Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair"), encoding)
-}
+/// RFC 7468 §2: 64 characters of Base64.
+const BYTES_OF_A_LINE: usize = 48;
 
-fn ec(algorithm: &'static aws_lc_rs::signature::EcdsaSigningAlgorithm) -> Pair {
-    Pair::Ec(EcdsaKeyPair::generate(algorithm).expect("a key pair"))
-}
-
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+fn pkcs8(der: Result<Pkcs8V1Der<'static>, Unspecified>) -> Vec<u8> {
+    der.expect("a document").as_ref().to_vec()
 }
