@@ -78,7 +78,7 @@ fn key_text(value: &HeaderValue) -> Result<&str, Reason> {
 }
 
 /// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
-fn token68(bytes: &[u8]) -> Option<&str> {
+pub(super) fn token68(bytes: &[u8]) -> Option<&str> {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = bytes.get(..bytes.len().saturating_sub(padding))?;
     // Without a branch in it the compiler looks at many bytes at once; tokens are long.

@@ -7,6 +7,8 @@ mod cache;
 mod calls;
 mod extract;
 mod future;
+#[cfg(feature = "introspection")]
+pub(crate) mod introspection;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
 mod layer;

@@ -48,7 +48,7 @@ impl Algorithm {
     }
 
     /// The name that tokens of ours carry: `EdDSA` for Ed25519, which verifiers know that have not heard of RFC 9864.
-    #[cfg(feature = "test-util")]
+    #[cfg(any(feature = "introspection", feature = "test-util"))]
     pub(crate) fn token_name(self) -> String {
         if self == Self::Ed25519 { "EdDSA".into() } else { self.to_string() }
     }

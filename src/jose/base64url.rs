@@ -42,7 +42,7 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Encodes without padding.
-#[cfg(feature = "test-util")]
+#[cfg(any(feature = "introspection", feature = "test-util"))]
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     ENGINE.encode(bytes)
 }

@@ -18,6 +18,23 @@ pub(crate) enum KeyPair {
 }
 
 impl KeyPair {
+    /// Reads an unencrypted PKCS#8 document (RFC 5208, and for Ed25519 also RFC 5958). An error is a text for people, without
+    /// anything of the key.
+    #[cfg(feature = "introspection")]
+    pub(super) fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<Self, &'static str> {
+        match Signing::of(algorithm) {
+            Signing::Rsa(encoding) => RsaKeyPair::from_pkcs8(der)
+                .map(|pair| Self::Rsa(pair, encoding))
+                .map_err(|_| "this algorithm needs an RSA key of 2048 to 8192 bits in PKCS#8"),
+            Signing::Ec(curve) => EcdsaKeyPair::from_pkcs8(curve, der)
+                .map(Self::Ec)
+                .map_err(|_| "this algorithm needs an EC key on its own curve in PKCS#8"),
+            Signing::Ed => Ed25519KeyPair::from_pkcs8(der)
+                .map(Self::Ed)
+                .map_err(|_| "this algorithm needs an Ed25519 key in PKCS#8"),
+        }
+    }
+
     /// Signs in the form that JWS has (RFC 7518 §3): for ECDSA the two numbers at full length.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let random = SystemRandom::new();

@@ -2,7 +2,7 @@
 //!
 //! A token is taken apart once ([`Token::parse`]), its claims are judged, and its signature is verified with a key that was
 //! prepared once; only then is it [`Verified`]. The header never chooses how: the key fixes the algorithm, and nothing that the
-//! header points to is followed.
+//! header points to is followed. `sign` makes tokens in our own name.
 
 mod algorithm;
 pub(crate) mod base64url;
@@ -10,9 +10,11 @@ mod claims;
 mod header;
 mod json;
 mod jwk;
-#[cfg(feature = "test-util")]
+#[cfg(any(feature = "introspection", feature = "test-util"))]
 mod key_pair;
 mod plain;
+#[cfg(feature = "introspection")]
+mod sign;
 #[cfg(test)]
 mod vectors;
 
@@ -23,6 +25,8 @@ pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};
+#[cfg(feature = "introspection")]
+pub(crate) use sign::{PrivateKey, SigningFailed};
 
 use smallvec::SmallVec;
 
