@@ -3,14 +3,40 @@
 // usage: node server.mjs [--port N]
 //
 // Once it listens it prints one line of JSON to stdout, and nothing else:
-//   {"issuer":"http://127.0.0.1:PORT","control":"http://127.0.0.1:PORT"}
+//   {"issuer":"http://127.0.0.1:PORT","control":"http://127.0.0.1:PORT",
+//    "resource_servers":{NAME:{"client_id":"...","client_secret":"..."},...}}
 // It ends on SIGTERM and as soon as its stdin closes, so that an aborted test
 // leaves nothing running. By hand: `sleep 1000 | node server.mjs`.
 //
+// The client `test-client` gets tokens by client credentials: JWTs for the
+// resources that have an algorithm, else opaque ones, with an audience for
+// https://api.example/opaque, without one if it names no resource. Only opaque
+// tokens can be introspected. These resource servers may do so:
+//   basic            client_secret_basic
+//   special          the same; its id and its secret must be encoded
+//   post             client_secret_post
+//   private_key_jwt  ES256; has "private_key" (PKCS #8, PEM) and no secret
+//   signed           client_secret_basic
+// Who accepts application/token-introspection+jwt is answered with a JWT
+// (RFC 9701): `signed` in ES256, the others in RS256. Nobody else, not even
+// test-client, sees an active token. A client may revoke its own tokens.
+//
 // The control address is for the tests:
 //   POST /rotate       replace all keys at once; answers {"kids":[...]}
-//   GET  /counts       {"jwks":n,"discovery":n,"token":n}: requests so far
+//   GET  /counts       {"jwks":n,"discovery":n,"token":n,"introspection":n,
+//                      "revocation":n,"elsewhere":n}: requests so far
 //   POST /delay?ms=N   from now on answer requests for the JWKS N ms late
+//   POST /introspection?ms=N&fault=F
+//                      from now on send answers of introspection N ms after
+//                      they are made, and make instead of them, if F is
+//                        500, 503, 401  a failure, in JSON
+//                        html           a page, with status 200
+//                        garbage        broken JSON
+//                        oversize       JSON of more than 2 MiB
+//                        redirect       302 to where every token is active;
+//                                       who follows is counted as elsewhere
+//                        hang           no answer
+//                      What is absent is 0 and `none`: it ends the trouble.
 
 import { generateKeyPair, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,6 +44,12 @@ import { createServer } from 'node:http';
 import { parseArgs, promisify } from 'node:util';
 
 import Provider, { errors } from 'oidc-provider';
+
+import { generateResourceServers, register } from './clients.mjs';
+import {
+  ELSEWHERE, Trouble, parseDelay, send, sendElsewhere,
+} from './introspection.mjs';
+import { Store } from './store.mjs';
 
 // oidc-provider asks for Node 22; this is the only newer function that it
 // calls here, and with it the older Node 20 of many machines does as well.
@@ -35,7 +67,6 @@ console.log = console.error;
 
 const SCOPE = 'todo:read todo:write';
 const TOKEN_SECONDS = 600;
-const MAX_DELAY_MS = 60_000;
 
 // The resource that a client asks for (RFC 8707) chooses how its token is
 // signed; a resource without an algorithm gets an opaque token.
@@ -48,10 +79,16 @@ const RESOURCES = new Map([
   ['https://api.example/opaque', undefined],
 ]);
 
-const DISCOVERY_PATHS = [
-  '/.well-known/openid-configuration',
-  '/.well-known/oauth-authorization-server',
-];
+// What is counted, and as what.
+const COUNTED = new Map([
+  ['/.well-known/openid-configuration', 'discovery'],
+  ['/.well-known/oauth-authorization-server', 'discovery'],
+  ['/jwks', 'jwks'],
+  ['/token', 'token'],
+  ['/token/introspection', 'introspection'],
+  ['/token/revocation', 'revocation'],
+  [ELSEWHERE, 'elsewhere'],
+]);
 
 const newKeyPair = promisify(generateKeyPair);
 
@@ -86,25 +123,24 @@ function resourceServerInfo(_ctx, resource) {
 }
 
 function newProvider(issuer, jwks) {
+  const introspecting = Object.values(resourceServers);
+  const mayIntrospect = (id) => introspecting.some((rs) => rs.client_id === id);
   const provider = new Provider(issuer, {
     jwks,
-    clients: [
-      {
-        client_id: 'test-client',
-        client_secret: 'test-secret',
-        token_endpoint_auth_method: 'client_secret_basic',
-        grant_types: ['client_credentials'],
-        response_types: [],
-        redirect_uris: [],
-        scope: SCOPE,
-      },
-    ],
+    adapter: Store,
+    clients: register(resourceServers, SCOPE),
     scopes: SCOPE.split(' '),
     ttl: { ClientCredentials: TOKEN_SECONDS },
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_ctx, client) => mayIntrospect(client.clientId),
+      },
+      jwtIntrospection: { enabled: true },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: resourceServerInfo,
@@ -113,11 +149,6 @@ function newProvider(issuer, jwks) {
   });
   provider.on('server_error', (_ctx, error) => console.error(error));
   return provider.callback();
-}
-
-function sendJson(response, status, body) {
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
 }
 
 async function listen(server, port) {
@@ -135,23 +166,34 @@ const { values } = parseArgs({
   options: { port: { type: 'string', default: '0' } },
 });
 
-const counts = { jwks: 0, discovery: 0, token: 0 };
+const counts = {};
+for (const name of COUNTED.values()) {
+  counts[name] = 0;
+}
+const trouble = new Trouble();
+const resourceServers = await generateResourceServers();
 let jwksDelay = 0;
 let handle;
 
 const main = createServer((request, response) => {
-  const path = request.url.split('?')[0];
-  if (path === '/token') {
-    counts.token += 1;
-  } else if (DISCOVERY_PATHS.includes(path)) {
-    counts.discovery += 1;
-  } else if (path === '/jwks') {
-    counts.jwks += 1;
-    // What is answered late are the keys of then, not those of now.
-    setTimeout(() => handle(request, response), jwksDelay);
-    return;
+  const counted = COUNTED.get(request.url.split('?')[0]);
+  if (counted) {
+    counts[counted] += 1;
   }
-  handle(request, response);
+  switch (counted) {
+    case 'jwks':
+      // What is answered late are the keys of then, not those of now.
+      setTimeout(() => handle(request, response), jwksDelay);
+      break;
+    case 'introspection':
+      trouble.answer(request, response, handle);
+      break;
+    case 'elsewhere':
+      sendElsewhere(response);
+      break;
+    default:
+      handle(request, response);
+  }
 });
 
 let keys = await generateKeys();
@@ -173,26 +215,40 @@ const control = createServer(async (request, response) => {
   const url = new URL(request.url, 'http://127.0.0.1');
   switch (`${request.method} ${url.pathname}`) {
     case 'POST /rotate':
-      sendJson(response, 200, await rotate());
+      send(response, 200, await rotate());
       break;
     case 'GET /counts':
-      sendJson(response, 200, counts);
+      send(response, 200, counts);
       break;
     case 'POST /delay': {
-      const ms = Number(url.searchParams.get('ms') ?? NaN);
-      if (!(ms >= 0 && ms <= MAX_DELAY_MS)) {
-        sendJson(response, 400, { error: `ms: 0 to ${MAX_DELAY_MS}` });
+      const ms = parseDelay(url.searchParams.get('ms'));
+      if (ms === undefined) {
+        send(response, 400, { error: 'no such delay' });
         break;
       }
       jwksDelay = ms;
-      sendJson(response, 200, { ms });
+      send(response, 200, { ms });
+      break;
+    }
+    case 'POST /introspection': {
+      const fault = url.searchParams.get('fault') ?? 'none';
+      const ms = url.searchParams.get('ms') ?? '0';
+      if (!trouble.set(fault, ms)) {
+        send(response, 400, { error: 'no such fault or delay' });
+        break;
+      }
+      send(response, 200, { fault, ms });
       break;
     }
     default:
-      sendJson(response, 404, { error: 'unknown' });
+      send(response, 404, { error: 'unknown' });
   }
 });
 
 const controlAddress = await listen(control, 0);
-const announcement = JSON.stringify({ issuer, control: controlAddress });
+const announcement = JSON.stringify({
+  issuer,
+  control: controlAddress,
+  resource_servers: resourceServers,
+});
 process.stdout.write(`${announcement}\n`);
