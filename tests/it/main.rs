@@ -11,12 +11,14 @@
 
 mod attacks;
 mod auth_layer;
+mod authorities;
 mod authz;
 mod axum;
 mod corpus;
 mod differential;
 mod dispatch;
 mod fake_server;
+mod glewlwyd;
 mod harness;
 mod hyper;
 mod keys;
