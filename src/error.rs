@@ -148,6 +148,7 @@ reasons! {
     ScopeMalformed: InvalidToken, "scope_malformed", "the token's scopes are not well-formed";
     TokenInactive: InvalidToken, "token_inactive", "the token is not active";
     TokenRevoked: InvalidToken, "token_revoked", "the token was revoked";
+    SubjectMismatch: InvalidToken, "subject_mismatch", "the authority names another subject than the token";
     /// A JWT, and nobody here judges JWTs. An introspection authenticator does with `introspect_jwts()`.
     JwtUnexpected: InvalidToken, "jwt_unexpected", "signed tokens are not accepted here";
     SenderConstrained: InvalidToken, "sender_constrained", "the token is bound to a key of its sender, which was not proven";

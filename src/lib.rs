@@ -56,7 +56,7 @@
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`] |
-//! | `introspection` | yes | [`ClientAuth`] |
+//! | `introspection` | yes | [`IntrospectionAuthenticator`], [`ClientAuth`] |
 //! | `rate-limit` | yes | [`RateLimitLayer`] |
 //! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
 //! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
@@ -93,7 +93,10 @@ pub mod test_util;
 mod time;
 
 #[cfg(feature = "introspection")]
-pub use authn::introspection::ClientAuth;
+pub use authn::introspection::{
+    BreakerState, ClientAuth, IntrospectionAuthenticator, IntrospectionAuthenticatorBuilder,
+    IntrospectionStatus,
+};
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
 pub use authn::{

@@ -185,6 +185,18 @@ impl Principal {
         self
     }
 
+    /// An authority was asked about it; `scopes` are its last word where it says any.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn confirmed(mut self, asked: SystemTime, scopes: Option<ScopeSet>) -> Self {
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.verified_at = asked;
+        facts.locally = false;
+        if let Some(scopes) = scopes {
+            facts.scopes = scopes;
+        }
+        self
+    }
+
     /// Sets the terms on which it is remembered. Whoever just made it holds the only copy, so nothing is copied.
     pub(crate) fn on(mut self, terms: Terms) -> Self {
         Arc::make_mut(&mut self.facts).terms = terms;

@@ -227,6 +227,18 @@ fn log(error: &AuthError) {
             target: "portcullis", reason, status,
             "a guard, limit or extractor runs where no `AuthLayer` has judged the request: put the layer around this route"
         ),
+        Reason::JwtUnexpected => tracing::debug!(
+            target: "portcullis", reason, status,
+            "a JWT came where only opaque tokens are judged: put a `JwtAuthenticator` beside the introspection, or build that with `introspect_jwts()`"
+        ),
+        Reason::AuthorityMissing if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "a route asks for `verified_within`, and the credential's authenticator has no authority to ask: build the `JwtAuthenticator` with `with_introspection`, or take the guard away"
+        ),
+        Reason::CredentialRemoved if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "a route asks for `verified_within`, and something between the `AuthLayer` and the guard has taken the credential out of the request"
+        ),
         Reason::RuntimeMissing if MISCONFIGURED.allows() => tracing::error!(
             target: "portcullis", reason, status, "keys cannot be fetched outside of a tokio runtime"
         ),

@@ -4,8 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::terms::{Moment, Span};
@@ -84,16 +84,13 @@ impl VerdictCache {
     }
 }
 
+/// A cache for so many bytes; `usual` are those of one entry, for the first size of its tables.
 fn sized<V: Clone>(bytes: u64, usual: u64) -> Cache<Digest, V, Weights, Uniform>
 where
     Weights: Weighter<Digest, V>,
 {
-    let items = usize::try_from(bytes / usual).unwrap_or(usize::MAX);
-    let cache = || Cache::with(items, bytes, Weights, Uniform, DefaultLifecycle::default());
-    OptionsBuilder::new().estimated_items_capacity(items).weight_capacity(bytes).build().map_or_else(
-        |_| cache(),
-        |options| Cache::with_options(options, Weights, Uniform, DefaultLifecycle::default()),
-    )
+    let items = bytes.checked_div(usual).and_then(|items| usize::try_from(items).ok()).unwrap_or_default();
+    Cache::with(items, bytes, Weights, Uniform, DefaultLifecycle::default())
 }
 
 /// How many bytes an entry stands for.
@@ -108,7 +105,7 @@ impl Weighter<Digest, Arc<Facts>> for Weights {
 
 impl Weighter<Digest, Refusal> for Weights {
     fn weight(&self, _: &Digest, _: &Refusal) -> u64 {
-        const { ENTRY_BYTES + size_of::<Refusal>() as u64 }
+        u64::try_from(size_of::<Refusal>()).map_or(u64::MAX, |bytes| ENTRY_BYTES.saturating_add(bytes))
     }
 }
 

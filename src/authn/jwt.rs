@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "introspection")]
+use super::introspection::IntrospectionAuthenticator;
 use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, ConfigError, Reason};
@@ -49,6 +51,8 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 #[derive(Clone)]
 pub struct JwtAuthenticator {
     judge: Arc<Judge>,
+    #[cfg(feature = "introspection")]
+    authority: Option<IntrospectionAuthenticator>,
 }
 
 /// Builds a [`JwtAuthenticator`].
@@ -59,6 +63,8 @@ pub struct JwtAuthenticatorBuilder {
     rules: Rules,
     max_token_len: usize,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "introspection")]
+    authority: Option<IntrospectionAuthenticator>,
 }
 
 struct Judge {
@@ -75,7 +81,7 @@ struct Trusted {
 }
 
 /// Why there is no verdict, or not yet.
-enum Stop {
+pub(super) enum Stop {
     Refuse(Reason),
     Wait(Lack),
 }
@@ -94,7 +100,31 @@ impl JwtAuthenticator {
             },
             max_token_len: MAX_TOKEN_LEN,
             clock: None,
+            #[cfg(feature = "introspection")]
+            authority: None,
         }
+    }
+
+    /// Judges as ever, and has the authority confirm it: for a route that asks for that.
+    #[cfg(feature = "introspection")]
+    fn confirm(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
+        let Some(authority) = self.authority.clone() else {
+            return AuthFuture::ready(Err(AuthError::authority_missing()));
+        };
+        let parameters = authority.parameters(context);
+        let (shared, limit) = (parameters.is_none(), authority.limit());
+        let (judge, token) = (Arc::clone(&self.judge), credential.to_secret());
+        let confirmed = async move {
+            let verdict = judge.judge_to_the_end(&token).await?;
+            let confirmed = authority.confirm(&token, &parameters.unwrap_or_default()).await?;
+            verdict.confirmed(confirmed, shared)
+        };
+        if shared { AuthFuture::shared(limit, confirmed) } else { AuthFuture::boxed(confirmed) }
+    }
+
+    #[cfg(not(feature = "introspection"))]
+    fn confirm(&self, _credential: &Credential<'_>, _context: &RequestContext<'_>) -> AuthFuture {
+        AuthFuture::ready(Err(AuthError::authority_missing()))
     }
 }
 
@@ -107,7 +137,10 @@ impl Authenticator for JwtAuthenticator {
         }
     }
 
-    fn authenticate(&self, credential: &Credential<'_>, _context: &RequestContext<'_>) -> AuthFuture {
+    fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
+        if context.not_before().is_some() {
+            return self.confirm(credential, context);
+        }
         match self.judge.judge(credential.expose(), Patience::NONE) {
             Ok(verdict) => AuthFuture::ready(Ok(verdict)),
             Err(Stop::Refuse(reason)) => AuthFuture::ready(Err(reason.into())),
@@ -164,6 +197,16 @@ impl Judge {
         header.judge_typ(self.rules.typ)?;
         let (principal, expires_at) = principal(&verified, issuer, now)?;
         Ok((principal, expires_at, lease))
+    }
+
+    /// Judges, and waits for keys if it must.
+    #[cfg(feature = "introspection")]
+    async fn judge_to_the_end(&self, token: &str) -> Result<Verdict, AuthError> {
+        match self.judge(token, Patience::NONE) {
+            Ok(verdict) => Ok(verdict),
+            Err(Stop::Refuse(reason)) => Err(reason.into()),
+            Err(Stop::Wait(lack)) => self.judge_patiently(token, lack).await,
+        }
     }
 
     /// Waits for keys and judges again, until there is a verdict or none is to be had.
@@ -273,6 +316,22 @@ impl JwtAuthenticatorBuilder {
         self
     }
 
+    /// Gives it an authority for routes that ask for a fresh verdict
+    /// ([`verified_within`](crate::RequireLayer::verified_within)): a token is then judged here as ever, and its issuer is asked
+    /// whether it is still active. Other routes go on without asking. The same introspection may stand beside this authenticator, for
+    /// opaque tokens.
+    ///
+    /// The caller stays who the token says; if the authority names another subject the token is refused. Where the authority
+    /// names scopes, these count.
+    ///
+    /// # Security
+    /// With one issuer only: the authority of one would be asked about the tokens of all.
+    #[cfg(feature = "introspection")]
+    pub fn with_introspection(mut self, authority: IntrospectionAuthenticator) -> Self {
+        self.authority = Some(authority);
+        self
+    }
+
     /// Brings a clock, for the layer too.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -302,8 +361,16 @@ impl JwtAuthenticatorBuilder {
             }
             issuers.push(Trusted { id: Arc::clone(issuer.shared_id()), keys });
         }
+        #[cfg(feature = "introspection")]
+        if let Some(authority) = &self.authority
+            && issuers.iter().any(|issuer| *issuer.id != *authority.issuer())
+        {
+            return Err(wrong("with_introspection", "asks the authority of another issuer"));
+        }
         let Self { rules, max_token_len, clock, .. } = self;
         Ok(JwtAuthenticator {
+            #[cfg(feature = "introspection")]
+            authority: self.authority,
             judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
         })
     }

@@ -43,6 +43,8 @@ use crate::error::{AuthError, Reason};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
 use crate::time::Clock;
+#[cfg(feature = "introspection")]
+use introspection::Confirmed;
 use revocations::Marks;
 use terms::{Grace, Span};
 
@@ -157,6 +159,26 @@ impl Verdict {
     fn under(mut self, lease: Option<Arc<Lease>>) -> Self {
         self.lease = lease;
         self
+    }
+
+    /// Lets it serve beyond its time while the authority is away.
+    #[cfg(feature = "introspection")]
+    fn with_grace(mut self, grace: Option<Arc<Grace>>) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Adds that the authority was asked, and what it said.
+    #[cfg(feature = "introspection")]
+    fn confirmed(mut self, said: Confirmed, reusable: bool) -> Result<Self, AuthError> {
+        if said.subject.as_deref().is_some_and(|subject| self.principal.subject() != Some(subject)) {
+            return Err(Reason::SubjectMismatch.into());
+        }
+        self.principal = self.principal.confirmed(said.asked, said.scopes);
+        if !reusable {
+            self.reuse = Reuse::Never;
+        }
+        Ok(self)
     }
 
     /// The principal, with the terms on which it may be used again; refused if it was revoked.

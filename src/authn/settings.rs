@@ -29,7 +29,8 @@ pub(super) type Presented = usize;
 impl<A: Authenticator, R> Settings<A, R> {
     pub(super) fn new(verifier: Verifier<A>, challenges: Arc<[Challenge]>, reject: R) -> Self {
         let verifier = Arc::new(verifier);
-        Self { origin: Arc::clone(&verifier) as _, verifier, challenges, optional: false, reject }
+        let origin: Arc<dyn Origin> = verifier.clone();
+        Self { verifier, origin, challenges, optional: false, reject }
     }
 
     /// Changes how credentials are judged. What is remembered stays shared with the clones that were made before.
@@ -37,7 +38,7 @@ impl<A: Authenticator, R> Settings<A, R> {
         let mut verifier = Verifier::clone(&self.verifier);
         change(&mut verifier);
         self.verifier = Arc::new(verifier);
-        self.origin = Arc::clone(&self.verifier) as _;
+        self.origin = self.verifier.clone();
     }
 }
 

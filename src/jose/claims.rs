@@ -153,7 +153,7 @@ fn named<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Cow<'de, str>, A::Error>
 }
 
 /// Seconds since the epoch, possibly with a fraction (RFC 7519 §2).
-struct NumericDate(UnixTime);
+pub(crate) struct NumericDate(pub(crate) UnixTime);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for NumericDate {
 }
 
 /// Reads `aud`: a string, or a list of strings. True if one of them names this server.
-struct Audience<'r>(&'r [String]);
+pub(crate) struct Audience<'r>(pub(crate) &'r [String]);
 
 impl Audience<'_> {
     fn names_us(&self, audience: &str) -> bool {
@@ -222,13 +222,13 @@ impl<'de> Visitor<'de> for Audience<'_> {
 }
 
 /// Scopes as one string (RFC 8693 §4.2) or as the list that some providers send.
-enum ScopeClaim<'b> {
+pub(crate) enum ScopeClaim<'b> {
     Joined(Cow<'b, str>),
     Listed(Vec<Cow<'b, str>>),
 }
 
 impl ScopeClaim<'_> {
-    fn parse(&self) -> Result<ScopeSet, InvalidScope> {
+    pub(crate) fn parse(&self) -> Result<ScopeSet, InvalidScope> {
         match self {
             Self::Joined(text) => ScopeSet::parse(text),
             Self::Listed(members) => ScopeSet::from_members(members.iter().map(Cow::as_ref)),

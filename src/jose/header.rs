@@ -51,8 +51,14 @@ impl<'b> Header<'b> {
         self.kid.as_deref()
     }
 
+    /// Whether it says that it is signed somehow.
+    #[cfg(feature = "introspection")]
+    pub(super) const fn names_algorithm(&self) -> bool {
+        self.alg.is_some()
+    }
+
     /// Refuses what the header alone rules out.
-    pub(super) fn judge(&self) -> Result<(), Reason> {
+    pub(super) fn judge(&self, typ: Typ) -> Result<(), Reason> {
         if self.critical {
             return Err(Reason::CriticalHeader);
         }
@@ -62,7 +68,12 @@ impl<'b> Header<'b> {
         if self.cty.as_deref().is_some_and(|cty| is_media_type(cty, "jwt")) {
             return Err(Reason::NestedToken);
         }
-        if self.said_typ() == SaidTyp::Other { Err(Reason::TypeRefused) } else { Ok(()) }
+        let right = match self.said_typ() {
+            SaidTyp::AccessToken | SaidTyp::JwtOrNothing => typ.is_of_access_tokens(),
+            SaidTyp::IntrospectionAnswer => !typ.is_of_access_tokens(),
+            SaidTyp::Other => false,
+        };
+        if right { Ok(()) } else { Err(Reason::TypeRefused) }
     }
 
     /// Judged last, when all else is right: then a log line that blames the `typ` alone, and names the setting, is true.
@@ -83,6 +94,15 @@ pub(crate) enum Typ {
     AccessToken,
     /// Besides `JWT` or nothing, as older providers send; never another explicit type.
     AccessTokenOrJwt,
+    /// `token-introspection+jwt` (RFC 9701 §5): what an authorization server says to us, and no token.
+    #[cfg(feature = "introspection")]
+    IntrospectionAnswer,
+}
+
+impl Typ {
+    const fn is_of_access_tokens(self) -> bool {
+        matches!(self, Self::AccessToken | Self::AccessTokenOrJwt)
+    }
 }
 
 /// What a token says of itself.
@@ -90,6 +110,7 @@ pub(crate) enum Typ {
 enum SaidTyp {
     AccessToken,
     JwtOrNothing,
+    IntrospectionAnswer,
     Other,
 }
 
@@ -97,6 +118,7 @@ impl SaidTyp {
     fn read(typ: Option<&str>) -> Self {
         match typ {
             Some(typ) if is_media_type(typ, "at+jwt") => Self::AccessToken,
+            Some(typ) if is_media_type(typ, "token-introspection+jwt") => Self::IntrospectionAnswer,
             Some(typ) if !is_media_type(typ, "jwt") => Self::Other,
             _ => Self::JwtOrNothing,
         }

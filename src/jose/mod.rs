@@ -19,6 +19,8 @@ mod sign;
 mod vectors;
 
 pub use algorithm::Algorithm;
+#[cfg(feature = "introspection")]
+pub(crate) use claims::{Audience, NumericDate, ScopeClaim};
 pub(crate) use claims::{Claims, Rules};
 pub(crate) use header::{Header, MAX_KID_LEN, Typ};
 pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
@@ -67,6 +69,13 @@ impl<'t> Parts<'t> {
         Ok(Self { header, claims, signature, signed })
     }
 
+    /// Whether this is a JWT at all: its header is one that names an algorithm, of whatever kind.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn is_jwt(&self) -> bool {
+        let mut buffer = HeaderBuffer::new();
+        Header::parse(self.header, &mut buffer).is_ok_and(|header| header.names_algorithm())
+    }
+
     /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
     pub(crate) fn is_asymmetric(&self) -> bool {
         let mut buffer = HeaderBuffer::new();
@@ -94,7 +103,46 @@ impl Buffers {
     }
 }
 
-/// A token whose header was judged and whose claims were parsed; nothing of it is verified.
+/// A token whose header was judged and whose claims were decoded; nothing of it is verified.
+pub(crate) struct Opened<'b> {
+    pub(crate) header: Header<'b>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) document: &'b [u8],
+    pub(crate) seal: Seal<'b>,
+}
+
+/// The signature of a token, with what it was made over.
+pub(crate) struct Seal<'b>(Parts<'b>);
+
+impl<'b> Opened<'b> {
+    /// Decodes both JSON parts, strictly, and refuses what the header alone rules out.
+    pub(crate) fn open(parts: Parts<'b>, buffers: &'b mut Buffers, typ: Typ) -> Result<Self, Reason> {
+        let header = Header::parse(parts.header, &mut buffers.header)?;
+        header.judge(typ)?;
+        let algorithm = header.algorithm()?;
+        base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
+        Ok(Self { header, algorithm, document: &buffers.claims, seal: Seal(parts) })
+    }
+}
+
+impl Seal<'_> {
+    /// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm, and gives the one that fits.
+    ///
+    /// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
+    pub(crate) fn verify<'k, K: AsRef<Jwk>>(
+        &self,
+        candidates: impl Iterator<Item = &'k K>,
+    ) -> Result<&'k K, Reason> {
+        let mut signature: SmallVec<[u8; MAX_SIGNATURE_LEN]> = SmallVec::new();
+        let signature = base64url::decode_small(self.0.signature, &mut signature)
+            .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
+            .ok_or(Reason::SignatureMalformed)?;
+        let signed = |key: &&K| key.as_ref().verify(self.0.signed.as_bytes(), signature);
+        candidates.take(MAX_CANDIDATES).find(signed).ok_or(Reason::SignatureInvalid)
+    }
+}
+
+/// An access token whose claims were parsed; nothing of it is verified.
 pub(crate) struct Token<'b> {
     pub(crate) header: Header<'b>,
     pub(crate) algorithm: Algorithm,
@@ -104,37 +152,25 @@ pub(crate) struct Token<'b> {
 /// Claims together with the signature that would prove them.
 pub(crate) struct Unverified<'b> {
     pub(crate) claims: Claims<'b>,
-    parts: Parts<'b>,
+    seal: Seal<'b>,
 }
 
 impl<'b> Token<'b> {
-    /// Decodes and parses both JSON parts, strictly, and refuses what the header alone rules out.
+    /// Opens it and parses its claims.
     pub(crate) fn parse(parts: Parts<'b>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
-        let header = Header::parse(parts.header, &mut buffers.header)?;
-        header.judge()?;
-        let algorithm = header.algorithm()?;
-        base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
-        let claims = Claims::parse(&buffers.claims, &rules.audiences)?;
-        Ok(Self { header, algorithm, unverified: Unverified { claims, parts } })
+        let Opened { header, algorithm, document, seal } = Opened::open(parts, buffers, rules.typ)?;
+        let claims = Claims::parse(document, &rules.audiences)?;
+        Ok(Self { header, algorithm, unverified: Unverified { claims, seal } })
     }
 }
 
 impl<'b> Unverified<'b> {
-    /// Verifies the signature with the keys that the issuer has for the token's `kid` and algorithm.
-    ///
-    /// Taking the keys as candidates keeps two keys of one `kid` deterministic: each of the same algorithm is tried.
-    ///
-    /// Gives the key that did, too.
+    /// Verifies the signature; gives the key that did, too.
     pub(crate) fn verify<'k, K: AsRef<Jwk>>(
         self,
         candidates: impl Iterator<Item = &'k K>,
     ) -> Result<(Verified<'b>, &'k K), Reason> {
-        let mut signature: SmallVec<[u8; MAX_SIGNATURE_LEN]> = SmallVec::new();
-        let signature = base64url::decode_small(self.parts.signature, &mut signature)
-            .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
-            .ok_or(Reason::SignatureMalformed)?;
-        let signed = |key: &&K| key.as_ref().verify(self.parts.signed.as_bytes(), signature);
-        let key = candidates.take(MAX_CANDIDATES).find(signed).ok_or(Reason::SignatureInvalid)?;
+        let key = self.seal.verify(candidates)?;
         Ok((Verified { claims: self.claims }, key))
     }
 }

@@ -11,8 +11,14 @@ mod set;
 mod throttle;
 
 pub use builder::RemoteKeySetBuilder;
+#[cfg(feature = "introspection")]
+pub(crate) use discovery::{Discovery, checked, shown};
+#[cfg(feature = "introspection")]
+pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};
 pub use remote::{KeysError, KeysStatus, RemoteKeySet};
 pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
 pub use set::KeySet;
+#[cfg(feature = "introspection")]
+pub(crate) use throttle::backoff;

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::builder::{Place, RemoteKeySetBuilder};
 use super::cache::{Cache, Landing, Need};
+#[cfg(feature = "introspection")]
+use super::discovery::Discovery;
+#[cfg(feature = "introspection")]
+use super::documents::Documents;
 use super::fetch::Location;
 use super::set::KeySet;
 use crate::error::AuthError;
@@ -133,6 +137,21 @@ impl RemoteKeySet {
             generation: snapshot.map_or(0, |keys| keys.generation),
             fetches: self.cache.sent(),
             last_error: self.cache.last_error(),
+        }
+    }
+
+    /// How its documents are asked for.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.cache.source().documents
+    }
+
+    /// The metadata that led here, if it did.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn discovery(&self) -> Option<Arc<Discovery>> {
+        match &self.cache.source().location {
+            Location::Pinned(_) => None,
+            Location::Discovered(discovery) => Some(Arc::clone(discovery)),
         }
     }
 

@@ -45,7 +45,7 @@ const LAST_RETRY: Duration = Duration::from_secs(4);
 
 /// How long to wait after so many failures in a row: 1, 2, then every 4 seconds. Short enough that an issuer which comes
 /// back is noticed at once, long enough that a broken one is not hammered.
-pub(super) fn backoff(failures: u32) -> Duration {
+pub(crate) fn backoff(failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY)
 }

@@ -1,7 +1,251 @@
-//! Tokens that their issuer is asked about (RFC 7662).
+//! Tokens that an authority is asked about (RFC 7662).
 
+mod answer;
 mod assertion;
-#[cfg_attr(not(test), expect(dead_code, reason = "there is no authenticator yet that applies it"))]
+mod authority;
+mod breaker;
+mod builder;
 mod client_auth;
+mod exchange;
+mod signed;
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+pub use authority::IntrospectionStatus;
+pub use breaker::BreakerState;
+pub use builder::IntrospectionAuthenticatorBuilder;
 pub use client_auth::ClientAuth;
+
+use answer::{Answer, Rules};
+use authority::{Authority, Said};
+use exchange::{Failure, Parameters};
+use signed::{Profile, Unopened};
+
+use super::terms::Grace;
+use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
+use crate::credential::Credential;
+use crate::error::{AuthError, Reason};
+use crate::jose::Parts;
+use crate::keys::{Issuer, shown};
+use crate::principal::Principal;
+use crate::scope::ScopeSet;
+use crate::time::{Clock, UnixTime};
+
+/// Judges bearer tokens by asking the authorization server that issued them (RFC 7662).
+///
+/// What it answers is judged, not believed: `active` must be the JSON value `true`; `iss`, where it is there, the issuer; `aud`
+/// one of the audiences; `exp`, `nbf` and `iat` must hold; a token that is bound to its sender (`cnf`) is refused, and so is one of
+/// another type than a bearer token. A verdict is used again for 30 seconds at most, and never beyond `exp`; that a token is not
+/// active, for 10 seconds. So a token that is revoked may live for 30 seconds on routes that do not ask for more with
+/// [`verified_within`](crate::RequireLayer::verified_within).
+///
+/// All who present the same new token are answered by one call. At most 64 calls are under way, 1,000 wait, and whoever comes
+/// beyond that gets 503. After five failures in a row, or five answers that were too slow, nobody asks for 1, then 2, then every 4
+/// seconds, and then one call finds out whether the authority is there again; who needs it meanwhile gets 503 at once. Whatever goes
+/// wrong there is never the caller's fault: a 503 for him, an error in the log for you.
+///
+/// Not checked: whether the token belongs to whoever sends it, `jti` for repetition, and every other member. JWTs are not sent
+/// unless [`introspect_jwts`](IntrospectionAuthenticatorBuilder::introspect_jwts) says so: a token of somebody else's issuer is
+/// nothing to show to this one.
+///
+/// Clones are the same authenticator.
+///
+/// ```
+/// use portcullis::{AuthLayer, Authenticator, ClientAuth, IntrospectionAuthenticator, Issuer, JwtAuthenticator};
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// let api = "https://api.example.com";
+/// let issuer = Issuer::discover("https://id.example.com");
+/// let opaque = IntrospectionAuthenticator::builder(issuer.clone(), ClientAuth::basic("todo-api", "secret"))
+///     .audience(api)
+///     .build()?;
+/// let jwt = JwtAuthenticator::builder(issuer.clone(), api).with_introspection(opaque.clone()).build()?;
+/// let auth = AuthLayer::new(jwt.or(opaque));
+/// // Found when the server starts, not when it serves:
+/// assert!(IntrospectionAuthenticator::builder(issuer, ClientAuth::basic("todo-api", "")).build().is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct IntrospectionAuthenticator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    authority: Authority,
+    issuer: Arc<str>,
+    rules: Rules,
+    profile: Option<Profile>,
+    max_token_len: usize,
+    introspect_jwts: bool,
+    context: Option<Box<Context>>,
+    reuse_for: Duration,
+    inactive_for: Duration,
+    grace: Option<Arc<Grace>>,
+    own_clock: Option<Arc<dyn Clock>>,
+}
+
+type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
+
+/// What an authority said about a token that it accepts.
+pub(super) struct Confirmed {
+    pub(super) asked: SystemTime,
+    pub(super) subject: Option<Box<str>>,
+    /// `None` where it says nothing about scopes.
+    pub(super) scopes: Option<ScopeSet>,
+}
+
+impl IntrospectionAuthenticator {
+    /// Starts with the issuer, whose metadata names the endpoint unless
+    /// [`endpoint`](IntrospectionAuthenticatorBuilder::endpoint) does, and with how this server proves who it is.
+    pub fn builder(issuer: Issuer, client: ClientAuth) -> IntrospectionAuthenticatorBuilder {
+        IntrospectionAuthenticatorBuilder::new(issuer, client)
+    }
+
+    /// How the authority is.
+    #[must_use]
+    pub fn status(&self) -> IntrospectionStatus {
+        let served = self.inner.grace.as_ref().map_or(0, |grace| grace.served.load(Ordering::Relaxed));
+        self.inner.authority.status(served)
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.inner.issuer
+    }
+
+    /// What is sent with the token, if facts about the request are.
+    pub(super) fn parameters(&self, context: &RequestContext<'_>) -> Option<Parameters> {
+        self.inner.context.as_ref().map(|facts| facts(context))
+    }
+
+    /// How long a call may take, the time in line included.
+    pub(super) fn limit(&self) -> Duration {
+        self.inner.authority.exchange.limits.timeout.saturating_mul(2)
+    }
+
+    /// Asks about a token that was judged otherwise already.
+    pub(super) async fn confirm(&self, token: &str, parameters: &Parameters) -> Result<Confirmed, AuthError> {
+        self.inner
+            .ask(token, parameters, |_, answer, asked| {
+                Ok(Confirmed { asked, subject: answer.subject().map(Into::into), scopes: answer.scopes()? })
+            })
+            .await
+    }
+}
+
+impl Authenticator for IntrospectionAuthenticator {
+    /// Takes any bearer token that nobody is more certain of; JWTs only if they are to be introspected.
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
+        if self.inner.is_asked_about(credential.expose()) { Match::Generic } else { Match::No }
+    }
+
+    fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
+        let (inner, token) = (&self.inner, credential.expose());
+        if token.len() > inner.max_token_len {
+            return AuthFuture::ready(Err(Reason::TokenTooLong.into()));
+        }
+        if !inner.is_asked_about(token) {
+            return AuthFuture::ready(Err(Reason::JwtUnexpected.into()));
+        }
+        let parameters = self.parameters(context);
+        let reusable = parameters.is_none() && !inner.reuse_for.is_zero();
+        let (inner, token) = (Arc::clone(inner), credential.to_secret());
+        let judged = async move { inner.judge(&token, &parameters.unwrap_or_default(), reusable).await };
+        if reusable { AuthFuture::shared(self.limit(), judged) } else { AuthFuture::boxed(judged) }
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.inner.own_clock.clone()
+    }
+}
+
+impl Inner {
+    fn is_asked_about(&self, token: &str) -> bool {
+        self.introspect_jwts || !Parts::split(token, self.max_token_len).is_ok_and(|parts| parts.is_jwt())
+    }
+
+    async fn judge(
+        &self,
+        token: &str,
+        parameters: &Parameters,
+        reusable: bool,
+    ) -> Result<Verdict, AuthError> {
+        let accepted = |document: &str, answer: &Answer<'_>, asked: SystemTime| {
+            let principal = self.principal(document, answer, asked)?;
+            let cap = asked.checked_add(self.reuse_for).unwrap_or(asked);
+            let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
+            Ok((principal, until))
+        };
+        let (principal, until) = self.ask(token, parameters, accepted).await?;
+        if reusable {
+            Ok(Verdict::until(principal, until).with_grace(self.grace.clone()))
+        } else {
+            Ok(Verdict::once(principal))
+        }
+    }
+
+    /// Asks, judges what is answered, and makes something of it if it is right.
+    async fn ask<T>(
+        &self,
+        token: &str,
+        parameters: &Parameters,
+        accept: impl FnOnce(&str, &Answer<'_>, SystemTime) -> Result<T, Reason>,
+    ) -> Result<T, AuthError> {
+        let judged = self
+            .authority
+            .ask(token, parameters, async |said: Said| {
+                let (asked, by) = (said.asked, said.by.clone());
+                let document = self.document(said).await?;
+                let malformed = |_| Failure::Malformed { url: shown(by.as_str()) };
+                let answer = Answer::parse(document.as_bytes(), &self.rules).map_err(malformed)?;
+                let now = UnixTime::from(self.authority.clock.now());
+                Ok((answer.judge(&self.rules, now).and_then(|()| accept(&document, &answer, asked)), asked))
+            })
+            .await;
+        let (judged, asked) = judged?;
+        judged.map_err(|reason| {
+            let until = asked.checked_add(self.inactive_for).unwrap_or(asked);
+            AuthError::from(reason).until(until)
+        })
+    }
+
+    /// The answer as JSON, out of its signature where it has one.
+    async fn document(&self, said: Said) -> Result<String, Failure> {
+        let url = || shown(said.by.as_str());
+        let text = String::from_utf8(said.body.into()).map_err(|_| Failure::Malformed { url: url() })?;
+        let Some(profile) = &self.profile else { return Ok(text) };
+        let opened = profile.open(text.trim(), said.asked.into(), &*self.authority.clock).await;
+        opened.map_err(|unopened| match unopened {
+            Unopened::Refused(reason) => Failure::Signature { url: url(), reason },
+            Unopened::NoKeys => Failure::Keys,
+        })
+    }
+
+    fn principal(&self, document: &str, answer: &Answer<'_>, asked: SystemTime) -> Result<Principal, Reason> {
+        let mut principal = Principal::builder("introspection")
+            .issuer(Arc::clone(&self.issuer))
+            .scopes(answer.scopes()?.unwrap_or_default())
+            .verified_at(asked)
+            .claims(document);
+        if let Some(subject) = answer.subject() {
+            principal = principal.subject(subject);
+        }
+        if let Some(client) = answer.client() {
+            principal = principal.client_id(client);
+        }
+        if let Some(exp) = answer.exp() {
+            principal = principal.expires_at(exp.into());
+        }
+        Ok(principal.build())
+    }
+}
+
+impl fmt::Debug for IntrospectionAuthenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntrospectionAuthenticator")
+            .field("issuer", &shown(&self.inner.issuer))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! Stops asking an authority that fails: a pure state machine, time comes in as an argument.
+
+use std::time::{Duration, Instant};
+
+use crate::keys::backoff;
+
+/// Failures in a row after which nobody asks for a while.
+const THRESHOLD: u32 = 5;
+
+/// Whether an authority is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// It is: all is well, or not yet bad enough.
+    Closed,
+    /// It is not: it failed several times in a row. Requests that need it get 503 at once.
+    Open,
+    /// One call finds out whether it is there again.
+    HalfOpen,
+}
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    failures: u32,
+    /// How often it opened without a success between.
+    openings: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Closed,
+    Open {
+        until: Instant,
+    },
+    /// After `until` the probe has gone astray, and there may be another.
+    Probing {
+        until: Instant,
+    },
+}
+
+impl Breaker {
+    pub(super) const fn new() -> Self {
+        Self { failures: 0, openings: 0, phase: Phase::Closed }
+    }
+
+    /// Whether a call may be made that takes at most `limit`; else, when to come again.
+    pub(super) fn admit(&mut self, now: Instant, limit: Duration) -> Result<(), Duration> {
+        match self.phase {
+            Phase::Closed => Ok(()),
+            Phase::Open { until } | Phase::Probing { until } if now < until => {
+                Err(until.saturating_duration_since(now))
+            }
+            _ => {
+                self.phase = Phase::Probing { until: now.checked_add(limit).unwrap_or(now) };
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Failed, or took too long to be waited for by everybody.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let opens = match self.phase {
+            Phase::Closed => self.failures >= THRESHOLD,
+            Phase::Probing { .. } => true,
+            // Those that were sent before it opened tell nothing new.
+            Phase::Open { .. } => false,
+        };
+        if opens {
+            self.openings = self.openings.saturating_add(1);
+            self.phase = Phase::Open { until: now.checked_add(backoff(self.openings)).unwrap_or(now) };
+        }
+    }
+
+    pub(super) fn state(&self, now: Instant) -> BreakerState {
+        match self.phase {
+            Phase::Closed => BreakerState::Closed,
+            Phase::Open { until } if now < until => BreakerState::Open,
+            _ => BreakerState::HalfOpen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Clock as _, SystemClock};
+
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new();
+        for _ in 0..THRESHOLD {
+            assert_eq!(breaker.admit(now, LIMIT), Ok(()));
+            breaker.failed(now);
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_between_does_not() {
+        let now = SystemClock.instant();
+        assert_eq!(opened(now).state(now), BreakerState::Open);
+        let mut breaker = Breaker::new();
+        for _ in 0..20 {
+            for _ in 1..THRESHOLD {
+                breaker.failed(now);
+            }
+            breaker.succeeded();
+        }
+        assert_eq!(breaker.state(now), BreakerState::Closed);
+    }
+
+    #[test]
+    fn after_a_pause_one_probe_decides() {
+        let now = SystemClock.instant();
+        let second = Duration::from_secs(1);
+        let mut breaker = opened(now);
+        assert_eq!(breaker.admit(now, LIMIT), Err(second));
+        assert_eq!(breaker.admit(now + second, LIMIT), Ok(()));
+        assert_eq!(breaker.admit(now + second, LIMIT), Err(LIMIT));
+        breaker.failed(now + second);
+        // The next pause is longer.
+        assert_eq!(breaker.admit(now + second, LIMIT), Err(2 * second));
+        assert_eq!(breaker.admit(now + 3 * second, LIMIT), Ok(()));
+        breaker.succeeded();
+        assert_eq!(breaker.state(now), BreakerState::Closed);
+        assert_eq!(breaker.admit(now, LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_probe_that_went_astray_is_followed_by_another() {
+        let now = SystemClock.instant();
+        let mut breaker = opened(now);
+        let probed = now + Duration::from_secs(1);
+        assert!(breaker.admit(probed, LIMIT).is_ok());
+        assert!(breaker.admit(probed + LIMIT - Duration::from_millis(1), LIMIT).is_err());
+        assert!(breaker.admit(probed + LIMIT, LIMIT).is_ok());
+    }
+
+    #[test]
+    fn late_failures_do_not_prolong_the_pause() {
+        let now = SystemClock.instant();
+        let mut breaker = opened(now);
+        breaker.failed(now + Duration::from_millis(900));
+        assert!(breaker.admit(now + Duration::from_secs(1), LIMIT).is_ok());
+    }
+}
