@@ -13,12 +13,10 @@
 )]
 #![allow(clippy::arithmetic_side_effects, clippy::print_stdout, clippy::disallowed_methods)]
 
-use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
+mod common;
+
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use aws_lc_rs::signature::{
@@ -26,36 +24,17 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
-use http_body_util::Empty;
+use common::{Inner, interval, median, request, time};
+use http::HeaderValue;
 use portcullis::test_util::{ScriptedHttpClient, SigningKey, TokenBuilder};
 use portcullis::{Algorithm, AuthLayer, Issuer, JwtAuthenticator, RemoteKeySet};
-use tower::{Layer, Service};
+use tower::Layer;
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "https://api.example";
 const ROUNDS: usize = 400;
 /// Verifications in a row within a round: long enough for the clock, short enough that both sides meet the same weather.
 const REPEAT: usize = 20;
-
-#[derive(Clone)]
-struct Inner;
-
-impl Service<Request<()>> for Inner {
-    type Response = Response<Empty<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        black_box(&request);
-        ready(Ok(Response::new(Empty::new())))
-    }
-}
 
 fn main() {
     println!(
@@ -73,7 +52,8 @@ fn measure(algorithm: Algorithm) {
     let (message, signature) = token.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
     let prepared = prepare(&key);
-    let layer = AuthLayer::new(authenticator(&key)).layer(Inner);
+    // Every request is judged: nothing is remembered.
+    let layer = AuthLayer::new(authenticator(&key)).verdict_cache(0).layer(Inner);
     let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
 
     let bare = || {
@@ -83,7 +63,10 @@ fn measure(algorithm: Algorithm) {
         }
         start.elapsed().as_secs_f64() / REPEAT as f64
     };
-    let (mut open, mut layered) = (through(Inner, &header), through(layer, &header));
+    let requests = || (0..REPEAT).map(|_| request(&header)).collect();
+    let (mut open, mut layered) = (Inner, layer);
+    let mut open = || time(&mut open, requests());
+    let mut layered = || time(&mut layered, requests());
     for _ in 0..50 {
         bare();
         open();
@@ -113,23 +96,6 @@ fn measure(algorithm: Algorithm) {
     );
 }
 
-/// Times requests through a service: seconds for one, requests made before.
-fn through<S>(mut service: S, header: &HeaderValue) -> impl FnMut() -> f64
-where
-    S: Service<Request<()>, Response = Response<Empty<Bytes>>, Error = Infallible>,
-{
-    move || {
-        let requests: Vec<Request<()>> = (0..REPEAT).map(|_| request(header)).collect();
-        let start = Instant::now();
-        for request in requests {
-            let mut future = pin!(service.call(request));
-            let answer = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(answer, Poll::Ready(Ok(answer)) if answer.status() == 200));
-        }
-        start.elapsed().as_secs_f64() / REPEAT as f64
-    }
-}
-
 fn prepare(key: &SigningKey) -> ParsedPublicKey {
     let jwk = key.jwk();
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
@@ -153,31 +119,4 @@ fn authenticator(key: &SigningKey) -> JwtAuthenticator {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(keys.warm_up()).unwrap();
     JwtAuthenticator::builder(Issuer::new(ISSUER, keys), AUDIENCE).build().unwrap()
-}
-
-fn request(header: &HeaderValue) -> Request<()> {
-    let mut request = Request::new(());
-    request.headers_mut().insert("authorization", header.clone());
-    request
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// 95 % bootstrap interval of the median, with a small generator of its own so that it is the same each time.
-fn interval(values: &[f64]) -> (f64, f64) {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut medians: Vec<f64> = (0..1000)
-        .map(|_| median((0..values.len()).map(|_| values[(next() % values.len() as u64) as usize]).collect()))
-        .collect();
-    medians.sort_unstable_by(f64::total_cmp);
-    (medians[25], medians[974])
 }

@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
 
-use crate::authn::{Moment, Origin, Terms};
+use crate::authn::{Origin, Terms};
 use crate::error::{AuthError, Reason};
 use crate::scope::{ScopeSet, grants};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, Moment, SystemClock};
 
 /// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
 ///

@@ -4,10 +4,9 @@
 //! can move time by hand; nothing else in the crate reads time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-#[cfg(feature = "jwt")]
-use std::time::Duration;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time, twice: by the wall and by a stopwatch.
 ///
@@ -34,6 +33,72 @@ impl Clock for SystemClock {
     fn instant(&self) -> Instant {
         Instant::now()
     }
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+/// Tells moments, on every request: of the machine's clocks it reads the one, and how far the other is ahead of it once in ten
+/// milliseconds.
+#[derive(Debug)]
+pub(crate) struct Moments {
+    own_clock: Option<Arc<dyn Clock>>,
+    beginning: Instant,
+    /// Nanoseconds from the epoch to the beginning, as the wall's clock has it. Written before `looked_at`.
+    ahead: AtomicU64,
+    /// Nanoseconds since the beginning.
+    looked_at: AtomicU64,
+}
+
+impl Moments {
+    /// For so long the wall's clock may have been set, or the machine asleep, without being noticed.
+    const LOOK_AGAIN: u64 = 10_000_000;
+
+    pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
+        let (ahead, looked_at) = (AtomicU64::new(0), AtomicU64::new(0));
+        let moments = Self { own_clock, beginning: SystemClock.instant(), ahead, looked_at };
+        moments.look(moments.beginning);
+        moments
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        if let Some(clock) = &self.own_clock {
+            return Moment { instant: clock.instant(), wall: clock.now() };
+        }
+        let instant = SystemClock.instant();
+        let since = self.since_beginning(instant);
+        if since.saturating_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
+            return self.look(instant);
+        }
+        let since_epoch = self.ahead.load(Ordering::Relaxed).saturating_add(since);
+        let wall = UNIX_EPOCH.checked_add(Duration::from_nanos(since_epoch)).unwrap_or(UNIX_EPOCH);
+        Moment { instant, wall }
+    }
+
+    pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
+        self.own_clock.clone()
+    }
+
+    fn look(&self, instant: Instant) -> Moment {
+        let (wall, since) = (SystemClock.now(), self.since_beginning(instant));
+        let since_epoch = wall.duration_since(UNIX_EPOCH).map_or(0, nanos);
+        self.ahead.store(since_epoch.saturating_sub(since), Ordering::Relaxed);
+        self.looked_at.store(since, Ordering::Release);
+        Moment { instant, wall }
+    }
+
+    fn since_beginning(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.beginning))
+    }
+}
+
+/// Enough for five centuries.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 /// A point in time in milliseconds since the Unix epoch. All arithmetic saturates, so no claim can overflow it.

@@ -4,14 +4,15 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use highway::{HighwayHash, HighwayHasher, Key};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::terms::{Moment, Span};
-use crate::credential::Credential;
+use super::extract::Found;
+use super::terms::Span;
 use crate::error::AuthError;
 use crate::principal::Facts;
+use crate::time::Moment;
 
 /// Bytes of accepted verdicts: some forty thousand of the usual size.
 pub(super) const VERDICT_BYTES: u64 = 32 * 1024 * 1024;
@@ -22,14 +23,15 @@ pub(super) const REFUSAL_BYTES: u64 = 4 * 1024 * 1024;
 /// What the cache itself needs for an entry: the key, its place in the table and in the order of eviction.
 const ENTRY_BYTES: u64 = 96;
 
-/// What a credential and the place where it stood come to under the secret of one cache: 128 bits of SipHash-1-3, a keyed
-/// pseudo-random function. Who does not know the secret cannot make two credentials meet, and chance does not in practice.
+/// What a credential comes to under the secret of one cache and one place where credentials stand: 128 bits of HighwayHash, a
+/// keyed pseudo-random function. Who does not know the secret cannot make two credentials meet, and chance does not in practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digest(u64, u64);
 
 /// The verdicts and refusals of one layer and its clones.
 pub(super) struct VerdictCache {
-    secret: [u64; 2],
+    /// One for each presentation of the layer: the same text in two places is two credentials.
+    secrets: Box<[Key]>,
     verdicts: Cache<Digest, Arc<Facts>, Weights, Uniform>,
     refusals: Cache<Digest, Refusal, Weights, Uniform>,
 }
@@ -42,25 +44,24 @@ struct Refusal {
 }
 
 impl VerdictCache {
-    pub(super) fn new(verdict_bytes: u64, refusal_bytes: u64) -> Self {
-        // Seeded by the operating system, as for every hash table of the process; two outputs of a pseudo-random function.
-        let random = RandomState::new();
+    pub(super) fn new(places: usize, verdict_bytes: u64, refusal_bytes: u64) -> Self {
+        // Seeded by the operating system, as for every hash table of the process; outputs of a pseudo-random function.
+        let secret = |_| {
+            let random = RandomState::new();
+            Key([0_u8, 1, 2, 3].map(|part| random.hash_one(part)))
+        };
         Self {
-            secret: [random.hash_one(0_u8), random.hash_one(1_u8)],
+            secrets: (0..places).map(secret).collect(),
             verdicts: sized(verdict_bytes, 800),
             refusals: sized(refusal_bytes, 200),
         }
     }
 
-    /// The digest of a credential; `place` tells the presentations of the layer apart.
-    pub(super) fn digest(&self, place: u8, credential: &Credential<'_>) -> Digest {
-        let [first, second] = self.secret;
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        // A place of fixed length and a credential up to the end: no two inputs run into each other.
-        hasher.write_u8(place);
-        hasher.write(credential.expose().as_bytes());
-        let digest = hasher.finish128();
-        Digest(digest.h1, digest.h2)
+    /// The digest of what stands where a credential should.
+    pub(super) fn digest(&self, found: Found<'_>) -> Option<Digest> {
+        let hasher = HighwayHasher::new(*self.secrets.get(found.place)?);
+        let [first, second] = hasher.hash128(found.bytes);
+        Some(Digest(first, second))
     }
 
     pub(super) fn verdict(&self, digest: Digest) -> Option<Arc<Facts>> {

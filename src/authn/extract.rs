@@ -9,11 +9,19 @@ use crate::error::Reason;
 /// No scheme in the field comes near this; authenticators have tighter limits of their own. Bytes of one header value.
 pub(crate) const MAX_CREDENTIAL_LEN: usize = 64 * 1024;
 
-/// The credential, `None` if nothing was presented, or the reason why it cannot be read.
+/// What stands where a credential should, not looked at yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    /// The index of the presentation, which also says how to read it.
+    pub(crate) place: usize,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// What was presented, `None` if nothing was, or the reason why it cannot be read.
 pub(crate) fn extract<'a>(
     headers: &'a HeaderMap,
-    presentations: &'a [Presentation],
-) -> Result<Option<Credential<'a>>, Reason> {
+    presentations: &[Presentation],
+) -> Result<Option<Found<'a>>, Reason> {
     let mut found = None;
     // Where nobody reads `Authorization` it is for somebody else, such as a gateway.
     if presentations.iter().any(|presentation| presentation.header_name().is_none())
@@ -21,16 +29,35 @@ pub(crate) fn extract<'a>(
     {
         found = Some(from_authorization(value, presentations)?);
     }
-    for presentation in presentations {
+    for (place, presentation) in presentations.iter().enumerate() {
         let Some(name) = presentation.header_name() else { continue };
         if let Some(value) = single(headers, name)? {
             if found.is_some() {
                 return Err(Reason::SeveralCredentials);
             }
-            found = Some(Credential::new(presentation, key_text(value)?));
+            found = Some(Found { place, bytes: bounded(value)? });
         }
     }
     Ok(found)
+}
+
+impl<'a> Found<'a> {
+    /// The credential, if it is well-formed. One whose verdict is known need not be looked at again.
+    pub(crate) fn credential(self, presentations: &'a [Presentation]) -> Result<Credential<'a>, Reason> {
+        let presentation = presentations.get(self.place).ok_or(Reason::CredentialUnrecognized)?;
+        let text = match presentation.header_name() {
+            None => token68(self.bytes),
+            Some(_) => key_text(self.bytes),
+        };
+        match text {
+            Some(text) => Ok(Credential::new(presentation, text)),
+            // A list of two credentials in one line is no credential (RFC 9110 §5.3); it is said apart, since it is a trick.
+            None if presentation.header_name().is_none() && self.bytes.contains(&b',') => {
+                Err(Reason::SeveralCredentials)
+            }
+            None => Err(Reason::AuthorizationMalformed),
+        }
+    }
 }
 
 /// `HeaderMap::get` would hide a second line.
@@ -40,41 +67,33 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
     if lines.next().is_some() { Err(Reason::SeveralCredentials) } else { Ok(first) }
 }
 
+fn bounded(value: &HeaderValue) -> Result<&[u8], Reason> {
+    let bytes = value.as_bytes();
+    if bytes.len() > MAX_CREDENTIAL_LEN { Err(Reason::CredentialTooLong) } else { Ok(bytes) }
+}
+
 fn from_authorization<'a>(
     value: &'a HeaderValue,
-    presentations: &'a [Presentation],
-) -> Result<Credential<'a>, Reason> {
-    let bytes = value.as_bytes();
-    if bytes.len() > MAX_CREDENTIAL_LEN {
-        return Err(Reason::CredentialTooLong);
-    }
+    presentations: &[Presentation],
+) -> Result<Found<'a>, Reason> {
+    let bytes = bounded(value)?;
     let scheme_len = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at_checked(scheme_len).unwrap_or((bytes, &[]));
     let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| is_token(scheme));
     let scheme = scheme.ok_or(Reason::AuthorizationMalformed)?;
-    let known = presentations.iter().find(|presentation| {
+    let known = presentations.iter().position(|presentation| {
         presentation.header_name().is_none() && presentation.scheme_name().eq_ignore_ascii_case(scheme)
     });
-    let presentation = known.ok_or(Reason::SchemeUnsupported)?;
+    let place = known.ok_or(Reason::SchemeUnsupported)?;
     // RFC 6750 §2.1: 1*SP between the scheme and the token.
-    let token = rest.get(rest.iter().take_while(|byte| **byte == b' ').count()..).unwrap_or_default();
-    match token68(token) {
-        Some(token) => Ok(Credential::new(presentation, token)),
-        // A list of two credentials in one line is no credential (RFC 9110 §5.3); it is said apart, since it is a trick.
-        None if token.contains(&b',') => Err(Reason::SeveralCredentials),
-        None => Err(Reason::AuthorizationMalformed),
-    }
+    let bytes = rest.get(rest.iter().take_while(|byte| **byte == b' ').count()..).unwrap_or_default();
+    Ok(Found { place, bytes })
 }
 
 /// A key in a header of its own: visible ASCII, no spaces.
-fn key_text(value: &HeaderValue) -> Result<&str, Reason> {
-    let bytes = value.as_bytes();
-    if bytes.len() > MAX_CREDENTIAL_LEN {
-        return Err(Reason::CredentialTooLong);
-    }
+fn key_text(bytes: &[u8]) -> Option<&str> {
     let visible = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic);
-    let text = std::str::from_utf8(bytes).ok().filter(|_| visible);
-    text.ok_or(Reason::AuthorizationMalformed)
+    std::str::from_utf8(bytes).ok().filter(|_| visible)
 }
 
 /// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
@@ -105,7 +124,8 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        Ok(extract(&headers, &presentations)?.map(|credential| credential.expose().to_owned()))
+        let found = extract(&headers, &presentations)?;
+        found.map(|found| found.credential(&presentations).map(|key| key.expose().to_owned())).transpose()
     }
 
     fn authorization(value: &[u8]) -> Result<Option<String>, Reason> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Response;
 use tower_layer::Layer;
 
-use super::cache::{REFUSAL_BYTES, VERDICT_BYTES};
+use super::cache::VERDICT_BYTES;
 use super::or::once_each;
 use super::service::Auth;
 use super::settings::Settings;
@@ -16,7 +16,6 @@ use crate::challenge::Challenge;
 use crate::error::AuthError;
 use crate::reject::EmptyBody;
 use crate::scope::SharedRule;
-use crate::time::SystemClock;
 
 /// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
 /// 6750 §3).
@@ -51,11 +50,12 @@ impl<A: Authenticator> AuthLayer<A> {
             .collect();
         // Clients that know one scheme look at the first challenge only, and Bearer is the one they know.
         challenges.sort_by_key(|challenge| !challenge.scheme().eq_ignore_ascii_case("Bearer"));
-        let clock = authenticator.clock().unwrap_or_else(|| Arc::new(SystemClock));
+        let clock = authenticator.clock();
+        let presentations = once_each(authenticator.presentations());
         let verifier = Verifier {
-            presentations: once_each(authenticator.presentations()).into(),
             authenticator: Arc::new(authenticator),
-            memory: Arc::new(Memory::new(clock, VERDICT_BYTES, REFUSAL_BYTES)),
+            memory: Arc::new(Memory::new(clock, presentations.len(), VERDICT_BYTES)),
+            presentations: presentations.into(),
             revocations: None,
             rule: None,
         };
@@ -89,7 +89,10 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
     #[must_use]
     pub fn verdict_cache(self, bytes: u64) -> Self {
         self.change(|settings| {
-            settings.change_verifier(|verifier| verifier.memory = Arc::new(verifier.memory.resized(bytes)));
+            settings.change_verifier(|verifier| {
+                let clock = verifier.memory.moments.own_clock();
+                verifier.memory = Arc::new(Memory::new(clock, verifier.presentations.len(), bytes));
+            });
         })
     }
 }

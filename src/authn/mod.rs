@@ -33,7 +33,7 @@ pub(crate) use layer::DEFAULT_REALM;
 pub use or::Or;
 pub use revocations::{Mark, MemoryRevocations, Revocations, RevocationsFull};
 pub use service::Auth;
-pub(crate) use terms::{Lease, Moment, Terms};
+pub(crate) use terms::{Lease, Terms};
 pub(crate) use verifier::{Demand, Judged, Oldest, Origin};
 pub(crate) use waiting::{Later, Waiting};
 
@@ -42,7 +42,7 @@ use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 #[cfg(feature = "introspection")]
 use introspection::Confirmed;
 use revocations::Marks;

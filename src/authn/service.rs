@@ -14,7 +14,6 @@ use super::settings::{Presented, Settings};
 use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting};
 use super::{Authenticator, RequestContext};
-use crate::credential::Presentation;
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};
 
@@ -48,12 +47,9 @@ where
         let settings = &self.settings;
         let verifier = &settings.verifier;
         let (presented, demand, judged) = match extract(request.headers(), &verifier.presentations) {
-            Ok(Some(credential)) => {
-                let known = |known: &Presentation| std::ptr::eq(known, credential.presentation());
-                let presented = verifier.presentations.iter().position(known);
+            Ok(Some(found)) => {
                 let demand = Demand { now: verifier.now(), oldest: None };
-                let context = RequestContext::new(&request);
-                (presented, demand, verifier.judge(&credential, &context, demand))
+                (Some(found.place), demand, verifier.judge(found, &RequestContext::new(&request), demand))
             }
             Ok(None) if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);

@@ -5,20 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::revocations::Marks;
-use crate::time::Clock;
-
-/// One moment by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) instant: Instant,
-    pub(crate) wall: SystemTime,
-}
-
-impl Moment {
-    pub(crate) fn of(clock: &dyn Clock) -> Self {
-        Self { instant: clock.instant(), wall: clock.now() }
-    }
-}
+use crate::time::{Clock, Moment, nanos};
 
 /// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
 /// machine sleeps.
@@ -116,9 +103,7 @@ impl Lease {
         self.nanos(now) < self.until.load(Ordering::Relaxed)
     }
 
-    /// Enough for centuries.
     fn nanos(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.beginning);
-        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+        nanos(at.saturating_duration_since(self.beginning))
     }
 }

@@ -10,16 +10,16 @@ use tokio::time::timeout;
 
 use super::cache::{Digest, REFUSAL_BYTES, VerdictCache};
 use super::calls::{Call, Calls, Outcome, RETRY_AFTER, Timing};
-use super::extract::extract;
+use super::extract::{Found, extract};
 use super::future::{BoxedVerdict, State as Judging};
 use super::revocations::{Mark, Revocations};
-use super::terms::{Moment, Span};
+use super::terms::Span;
 use super::{Authenticator, RequestContext, Verdict};
-use crate::credential::{Credential, Presentation};
+use crate::credential::Presentation;
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::principal::Principal;
 use crate::scope::{Rule, SharedRule};
-use crate::time::Clock;
+use crate::time::{Clock, Moment, Moments};
 
 /// What judges the credentials of a layer. Clones share what they know.
 pub(super) struct Verifier<A> {
@@ -32,7 +32,7 @@ pub(super) struct Verifier<A> {
 
 /// What the clones of a layer remember together.
 pub(super) struct Memory {
-    clock: Arc<dyn Clock>,
+    pub(super) moments: Moments,
     cache: Option<VerdictCache>,
     calls: Calls,
     /// Counts credentials that an authority refused when it was asked again: what was under way then may be outdated.
@@ -101,16 +101,11 @@ struct Case {
 }
 
 impl<A: Authenticator> Verifier<A> {
-    /// Judges a credential that was read from the request.
-    pub(super) fn judge(
-        &self,
-        credential: &Credential<'_>,
-        context: &RequestContext<'_>,
-        demand: Demand,
-    ) -> Judged {
+    /// Judges what was found in the request.
+    pub(super) fn judge(&self, found: Found<'_>, context: &RequestContext<'_>, demand: Demand) -> Judged {
         let memory = &self.memory;
         let oldest = demand.oldest.and_then(|oldest| oldest.instant);
-        let digest = memory.cache.as_ref().map(|cache| cache.digest(self.place(credential), credential));
+        let digest = memory.cache.as_ref().and_then(|cache| cache.digest(found));
         if let Some(digest) = digest {
             if let Some(known) = self.known(digest, demand) {
                 return Judged::Ready(known);
@@ -119,6 +114,10 @@ impl<A: Authenticator> Verifier<A> {
                 return Judged::waiting(call);
             }
         }
+        let credential = match found.credential(&self.presentations) {
+            Ok(credential) => credential,
+            Err(reason) => return Judged::Ready(Err(reason.into())),
+        };
         let case = Case {
             digest,
             now: demand.now,
@@ -126,7 +125,7 @@ impl<A: Authenticator> Verifier<A> {
             revocable: self.revocations.clone().map(|list| (list, Mark::token(credential.expose()))),
         };
         let context = context.with_not_before(demand.oldest.map(|oldest| oldest.wall));
-        match self.authenticator.authenticate(credential, &context).into_state() {
+        match self.authenticator.authenticate(&credential, &context).into_state() {
             Judging::Ready(result) => {
                 let outcome = memory.conclude(&case, result);
                 memory.remember(&case, &outcome);
@@ -169,13 +168,6 @@ impl<A: Authenticator> Verifier<A> {
         let fresh = oldest.is_none_or(|oldest| terms.asked_since(oldest.instant));
         (fresh && terms.hold(now)).then(|| Ok(Principal::from_facts(facts)))
     }
-
-    /// Which of the presentations the credential used.
-    fn place(&self, credential: &Credential<'_>) -> u8 {
-        let place =
-            self.presentations.iter().position(|known| std::ptr::eq(known, credential.presentation()));
-        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
-    }
 }
 
 impl<A> Clone for Verifier<A> {
@@ -196,26 +188,27 @@ impl<A: Authenticator> Origin for Verifier<A> {
     }
 
     fn now(&self) -> Moment {
-        Moment::of(&*self.memory.clock)
+        self.memory.moments.now()
     }
 
     fn judge_again(&self, context: &RequestContext<'_>, demand: Demand) -> Judged {
         match extract(context.headers(), &self.presentations) {
-            Ok(Some(credential)) => self.judge(&credential, context, demand),
+            Ok(Some(found)) => self.judge(found, context, demand),
             _ => Judged::Ready(Err(Reason::CredentialRemoved.into())),
         }
     }
 }
 
 impl Memory {
-    pub(super) fn new(clock: Arc<dyn Clock>, verdict_bytes: u64, refusal_bytes: u64) -> Self {
-        let cache = (verdict_bytes > 0).then(|| VerdictCache::new(verdict_bytes, refusal_bytes));
-        Self { clock, cache, calls: Calls::default(), withdrawn: AtomicU64::new(0) }
-    }
-
-    /// An empty one that goes by the same clock.
-    pub(super) fn resized(&self, verdict_bytes: u64) -> Self {
-        Self::new(Arc::clone(&self.clock), verdict_bytes, REFUSAL_BYTES)
+    /// `places`: of how many presentations the layer reads credentials.
+    pub(super) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, verdict_bytes: u64) -> Self {
+        let cache = (verdict_bytes > 0).then(|| VerdictCache::new(places, verdict_bytes, REFUSAL_BYTES));
+        Self {
+            moments: Moments::new(own_clock),
+            cache,
+            calls: Calls::default(),
+            withdrawn: AtomicU64::new(0),
+        }
     }
 
     /// Calls the authority in a task that holds nothing of the layer, so that it ends with it.
@@ -260,7 +253,7 @@ impl Memory {
         {
             return None;
         }
-        let now = Moment::of(&*self.clock);
+        let now = self.moments.now();
         let expired = facts.expires_at().is_some_and(|time| time <= now.wall);
         (!expired && facts.terms.serve_stale(now)).then(|| Principal::from_facts(facts))
     }

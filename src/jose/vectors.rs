@@ -7,9 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::header::HeaderBuffer;
 use super::jwk::Unusable;
-use super::{Algorithm, Claims, Header, Jwk, Parts, Unverified, base64url};
+use super::{Algorithm, Buffers, Jwk, Opened, Parts, Typ};
 use crate::error::Reason;
 use crate::keys::{Find, KeySet};
 
@@ -31,15 +30,10 @@ fn each(file: &Value) -> impl Iterator<Item = (&Value, &Value)> {
 fn judge(keys: &Value, token: &str) -> Result<(), Reason> {
     let keys = KeySet::parse(keys.to_string()).map_err(|_| Reason::KeyUnknown)?;
     let parts = Parts::split(token, 8 * 1024)?;
-    let mut buffer = HeaderBuffer::new();
-    let header = Header::parse(parts.header, &mut buffer)?;
-    header.judge()?;
-    let algorithm = header.algorithm()?;
-    base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
+    let mut buffers = Buffers::default();
+    let Opened { header, algorithm, seal, .. } = Opened::open(parts, &mut buffers, Typ::AccessToken)?;
     match keys.find(header.kid(), algorithm) {
-        Find::Candidates(candidates) => {
-            Unverified { claims: Claims::default(), parts }.verify(candidates).map(drop)
-        }
+        Find::Candidates(candidates) => seal.verify(candidates).map(drop),
         Find::OtherAlgorithm => Err(Reason::KeyMismatch),
         Find::Unknown => Err(Reason::KeyUnknown),
     }
