@@ -29,6 +29,10 @@
 //!   the request's extensions, or refuses.
 //! - [`JwtAuthenticator`] judges JWT access tokens (RFC 9068) with the keys of an [`Issuer`]. An authenticator of your own is
 //!   one trait away, and stands beside others with [`Authenticator::or`].
+//! - [`IntrospectionAuthenticator`] asks the issuer about opaque tokens (RFC 7662). [`RequireLayer::verified_within`] says on a
+//!   route how old a verdict it accepts, down to one for which the issuer is asked now.
+//! - Verdicts that may be used again are kept by the layer, under a keyed digest; [`AuthLayer::revocations`] calls back what is
+//!   still valid.
 //! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
 //! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own.
 //! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`reject`]), and
@@ -48,7 +52,8 @@
 //!
 //! # What it does not do
 //! It issues no tokens and logs nobody in. It does not decrypt tokens, follow keys that a token names (`jwk`, `jku`, `x5u`), read
-//! tokens from the query or a form, or accept shared secrets for JWTs. A signed token cannot be called back before it expires.
+//! tokens from the query or a form, or accept shared secrets for JWTs. A signed token is good until it expires where nobody is
+//! asked and nothing is on the list of revocations.
 //! Tokens that are bound to a key of their sender (`cnf`) are refused, since nobody proves that key yet. TLS is yours: a
 //! bearer token on a plain connection is everybody's.
 //!
