@@ -112,6 +112,13 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
+/// Whether a text has the form of a JWT, signed or encrypted: three parts or more, of which the first is a JSON object in base64url.
+pub(crate) fn looks_like_jwt(text: &str) -> bool {
+    // What `{` comes to, followed by a quote, white space or `}`.
+    let object = ["ey", "ew", "e3"].iter().any(|start| text.starts_with(start));
+    object && text.bytes().filter(|byte| *byte == b'.').nth(1).is_some()
+}
+
 /// RFC 9110 §5.6.2 `token`.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty()

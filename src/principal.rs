@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
 
-use crate::authn::{Origin, Terms};
+#[cfg(feature = "introspection")]
+use crate::authn::Confirmed;
+use crate::authn::{Oldest, Origin, Terms};
 use crate::error::{AuthError, Reason};
 use crate::scope::{ScopeSet, grants};
 use crate::time::{Clock, Moment, SystemClock};
@@ -41,12 +43,22 @@ pub(crate) struct Facts {
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
-    /// No authority was asked.
-    locally: bool,
+    /// That was when an authority was asked.
+    by_authority: bool,
     claims: String,
 }
 
+/// For so long a machine may have slept without an authority being asked again.
+const SLEPT: Duration = Duration::from_secs(1);
+
 impl Facts {
+    /// Whether an authority was asked that late: by the stopwatch, and by the wall's clock too, for the stopwatch stands still
+    /// while a machine sleeps.
+    pub(crate) fn is_since(&self, oldest: Oldest) -> bool {
+        let wall = self.verified_at.checked_add(SLEPT).is_none_or(|at| at >= oldest.wall);
+        wall && self.terms.asked_since(oldest.instant)
+    }
+
     pub(crate) const fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
@@ -72,7 +84,7 @@ impl Principal {
             scopes: ScopeSet::default(),
             expires_at: None,
             verified_at: None,
-            locally: false,
+            by_authority: false,
             claims: String::new(),
         }
     }
@@ -185,16 +197,25 @@ impl Principal {
         self
     }
 
-    /// An authority was asked about it; `scopes` are its last word where it says any.
+    /// An authority was asked about it, whose word on scopes and on the end is the last where it says any.
     #[cfg(feature = "introspection")]
-    pub(crate) fn confirmed(mut self, asked: SystemTime, scopes: Option<ScopeSet>) -> Self {
+    pub(crate) fn confirmed(mut self, said: Confirmed) -> Self {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.verified_at = asked;
-        facts.locally = false;
-        if let Some(scopes) = scopes {
+        facts.verified_at = said.asked;
+        facts.by_authority = true;
+        if let Some(scopes) = said.scopes {
             facts.scopes = scopes;
         }
+        if let Some(exp) = said.exp {
+            facts.expires_at = facts.expires_at.map(|end| end.min(exp)).or(Some(exp));
+        }
         self
+    }
+
+    /// Whether both name the same party.
+    pub(crate) fn is_same_party(&self, other: &Self) -> bool {
+        let (one, two) = (&self.facts, &other.facts);
+        (&one.names, one.subject_len, &one.issuer) == (&two.names, two.subject_len, &two.issuer)
     }
 
     /// Sets the terms on which it is remembered. Whoever just made it holds the only copy, so nothing is copied.
@@ -222,11 +243,12 @@ impl Principal {
 
     /// When the authority was asked, on the stopwatch; `now` is when the authenticator was.
     pub(crate) fn asked_at(&self, now: Moment) -> Option<Instant> {
-        if self.facts.locally {
+        if !self.facts.by_authority {
             return None;
         }
         let before = now.wall.duration_since(self.facts.verified_at).unwrap_or_default();
-        now.instant.checked_sub(before)
+        // The two clocks are not read in the same instant.
+        if before < Duration::from_millis(1) { Some(now.instant) } else { now.instant.checked_sub(before) }
     }
 }
 
@@ -285,7 +307,7 @@ pub struct PrincipalBuilder<'a> {
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: Option<SystemTime>,
-    locally: bool,
+    by_authority: bool,
     claims: String,
 }
 
@@ -320,16 +342,18 @@ impl<'a> PrincipalBuilder<'a> {
         self
     }
 
-    /// Sets when the credential was judged: when the authority was asked, not when it answered. Now, if it is not set.
+    /// Sets when an authority was asked about the credential: when the question was sent, not when the answer came.
+    ///
+    /// Routes that ask for a fresh verdict ([`verified_within`](crate::RequireLayer::verified_within)) go by it. Leave it out where
+    /// the credential is judged without asking anybody: such routes then refuse it, since what an authority may have called back is
+    /// not known.
     pub fn verified_at(mut self, time: SystemTime) -> Self {
-        self.verified_at = Some(time);
-        self
+        self.by_authority = true;
+        self.judged_at(time)
     }
 
-    /// Says that no authority was asked, so that what it may have called back is not known: routes that ask for a fresh
-    /// verdict ([`verified_within`](crate::RequireLayer::verified_within)) do not accept it.
-    pub fn judged_locally(mut self) -> Self {
-        self.locally = true;
+    pub(crate) fn judged_at(mut self, time: SystemTime) -> Self {
+        self.verified_at = Some(time);
         self
     }
 
@@ -351,7 +375,7 @@ impl<'a> PrincipalBuilder<'a> {
             scopes: self.scopes,
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
-            locally: self.locally,
+            by_authority: self.by_authority,
             claims: self.claims,
         };
         Principal { facts: Arc::new(facts), admission: None }

@@ -61,7 +61,7 @@ impl Moments {
     pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
         let (ahead, looked_at) = (AtomicU64::new(0), AtomicU64::new(0));
         let moments = Self { own_clock, beginning: SystemClock.instant(), ahead, looked_at };
-        moments.look(moments.beginning);
+        moments.look();
         moments
     }
 
@@ -72,7 +72,7 @@ impl Moments {
         let instant = SystemClock.instant();
         let since = self.since_beginning(instant);
         if since.saturating_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
-            return self.look(instant);
+            return self.look();
         }
         let since_epoch = self.ahead.load(Ordering::Relaxed).saturating_add(since);
         let wall = UNIX_EPOCH.checked_add(Duration::from_nanos(since_epoch)).unwrap_or(UNIX_EPOCH);
@@ -83,8 +83,10 @@ impl Moments {
         self.own_clock.clone()
     }
 
-    fn look(&self, instant: Instant) -> Moment {
-        let (wall, since) = (SystemClock.now(), self.since_beginning(instant));
+    /// The wall's clock comes first: whatever happens between the two, what is made of them later is behind it, never ahead.
+    fn look(&self) -> Moment {
+        let (wall, instant) = (SystemClock.now(), SystemClock.instant());
+        let since = self.since_beginning(instant);
         let since_epoch = wall.duration_since(UNIX_EPOCH).map_or(0, nanos);
         self.ahead.store(since_epoch.saturating_sub(since), Ordering::Relaxed);
         self.looked_at.store(since, Ordering::Release);

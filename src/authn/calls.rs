@@ -25,10 +25,26 @@ pub(super) type Outcome = Result<Principal, AuthError>;
 /// The calls under way of one layer and its clones, by credential.
 #[derive(Default)]
 pub(super) struct Calls {
-    table: Mutex<HashMap<Digest, Call>>,
+    table: Mutex<Table>,
     /// Known without the lock, for layers that never call anybody.
     under_way: AtomicUsize,
     numbers: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    lines: HashMap<Digest, Line>,
+    /// Calls in all lines.
+    len: usize,
+    swept: Option<Instant>,
+}
+
+/// The calls under way about one credential. Only the latest that was sent may be joined. Earlier ones go on, for those who wait
+/// for them, and so that nobody who comes and goes can have more under way than the authority is to bear.
+#[derive(Default)]
+struct Line {
+    calls: Vec<Call>,
+    latest: u64,
 }
 
 /// When a call is made, how long it may take, and how old one may be that somebody else has made.
@@ -39,7 +55,7 @@ pub(super) struct Timing {
     pub(super) oldest: Option<Instant>,
 }
 
-/// A call. Whoever waits for it keeps it alive: one that was replaced by a later call still answers those.
+/// A call, to be waited for.
 #[derive(Clone)]
 pub(super) struct Call {
     number: u64,
@@ -48,62 +64,105 @@ pub(super) struct Call {
     flight: Arc<Flight<Outcome>>,
 }
 
+/// What became of the wish to make a call.
+pub(super) enum Sent {
+    Call(Call),
+    /// Somebody else's call has just landed.
+    Known(Outcome),
+}
+
 impl Calls {
     /// A call that was sent no earlier than `oldest`.
     pub(super) fn join(&self, digest: Digest, now: Instant, oldest: Option<Instant>) -> Option<Call> {
         if self.under_way.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.table().get(&digest).filter(|call| call.serves(now, oldest)).cloned()
+        self.table().joinable(digest, now, oldest).cloned()
     }
 
-    /// Makes a call, unless somebody else just did. `work` is given its number, and gives what it does and what it leaves if it
-    /// crashes.
+    /// Makes a call, unless somebody else just did: then `known` may have its outcome, or it can be joined. `work` is given its
+    /// number, and gives what it does and what it leaves if it crashes. Neither runs code of others.
     pub(super) fn send<W, C>(
         &self,
         digest: Digest,
         Timing { asked, limit, oldest }: Timing,
+        known: impl FnOnce() -> Option<Outcome>,
         work: impl FnOnce(u64) -> (W, C),
-    ) -> Result<Call, AuthError>
+    ) -> Result<Sent, AuthError>
     where
         W: Future<Output = Option<Outcome>> + Send + 'static,
         C: FnOnce() -> Option<Outcome> + Send + 'static,
     {
         let runtime = runtime()?;
         let mut table = self.table();
-        if let Some(call) = table.get(&digest).filter(|call| call.serves(asked, oldest)) {
-            return Ok(call.clone());
+        if let Some(call) = table.joinable(digest, asked, oldest) {
+            return Ok(Sent::Call(call.clone()));
         }
-        if table.len() >= MAX_CALLS {
-            // Those that vanished with their runtime have nobody else to clear them away.
-            table.retain(|_, call| call.flight.is_under_way(asked));
+        // What lands is remembered with the lock held, so it is either under way or known.
+        if let Some(outcome) = known() {
+            return Ok(Sent::Known(outcome));
         }
-        if table.len() >= MAX_CALLS {
+        if table.len >= MAX_CALLS && !table.sweep(asked) {
             return Err(AuthError::from(Reason::AuthorityBusy).with_retry_after(RETRY_AFTER));
         }
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let (work, crashed) = work(number);
         let due = asked.checked_add(limit.saturating_add(GRACE));
         let flight = Arc::new(Flight::launch(&runtime, due, work, crashed));
         let call = Call { number, asked, limit, flight };
-        table.insert(digest, call.clone());
-        self.under_way.store(table.len(), Ordering::Relaxed);
-        Ok(call)
+        let line = table.lines.entry(digest).or_default();
+        line.calls.push(call.clone());
+        line.latest = number;
+        table.len = table.len.saturating_add(1);
+        self.under_way.store(table.len, Ordering::Relaxed);
+        Ok(Sent::Call(call))
     }
 
     /// A call has come to its end. What it found out is remembered in the same breath, unless a later one was sent meanwhile,
-    /// whose word counts more.
-    pub(super) fn land(&self, digest: Digest, number: u64, remember: impl FnOnce()) {
+    /// whose word counts more; that a credential is refused (`refused`) holds until that one says otherwise.
+    pub(super) fn land(&self, digest: Digest, number: u64, refused: bool, remember: impl FnOnce()) {
         let mut table = self.table();
-        if table.get(&digest).is_some_and(|call| call.number == number) {
+        let Some(line) = table.lines.get_mut(&digest) else { return };
+        let Some(place) = line.calls.iter().position(|call| call.number == number) else { return };
+        if number == line.latest || (refused && line.latest().is_some()) {
             remember();
-            table.remove(&digest);
-            self.under_way.store(table.len(), Ordering::Relaxed);
         }
+        line.calls.swap_remove(place);
+        if line.calls.is_empty() {
+            table.lines.remove(&digest);
+        }
+        table.len = table.len.saturating_sub(1);
+        self.under_way.store(table.len, Ordering::Relaxed);
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Digest, Call>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn joinable(&self, digest: Digest, now: Instant, oldest: Option<Instant>) -> Option<&Call> {
+        self.lines.get(&digest)?.latest().filter(|call| call.serves(now, oldest))
+    }
+
+    /// Clears away what vanished with its runtime, which has nobody else to do that; once a second. False if that made no room.
+    fn sweep(&mut self, now: Instant) -> bool {
+        if self.swept.is_some_and(|swept| now.saturating_duration_since(swept) < RETRY_AFTER) {
+            return false;
+        }
+        self.swept = Some(now);
+        self.lines.retain(|_, line| {
+            line.calls.retain(|call| call.flight.is_under_way(now));
+            !line.calls.is_empty()
+        });
+        self.len = self.lines.values().map(|line| line.calls.len()).sum();
+        self.len < MAX_CALLS
+    }
+}
+
+impl Line {
+    fn latest(&self) -> Option<&Call> {
+        self.calls.iter().find(|call| call.number == self.latest)
     }
 }
 

@@ -32,7 +32,8 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// scopes' grammar; the signature, with the algorithm that the issuer's key fixes. A token with `cnf` is bound to a key of its
 /// sender and refused, since nobody proves that key. Tokens of issuers that are not listed cause no I/O.
 ///
-/// Not checked: revocation (a signed token is good until it expires), `jti` for repetition, and every other claim. Of keys that
+/// Not checked: whether the issuer called a token back (see [`with_introspection`](JwtAuthenticatorBuilder::with_introspection) and
+/// [`AuthLayer::revocations`](crate::AuthLayer::revocations)), `jti` for repetition, and every other claim. Of keys that
 /// share a `kid`, or of a token without one, four of its algorithm are tried at most. New key material under an old `kid` is
 /// noticed with the next refresh of the keys, not by the first token.
 ///
@@ -112,11 +113,11 @@ impl JwtAuthenticator {
             return AuthFuture::ready(Err(AuthError::authority_missing()));
         };
         let parameters = authority.parameters(context);
-        let (shared, limit) = (parameters.is_none(), authority.limit());
+        let (shared, limit) = (parameters.is_none(), authority.limit().saturating_add(KEYS_LIMIT));
         let (judge, token) = (Arc::clone(&self.judge), credential.to_secret());
         let confirmed = async move {
             let verdict = judge.judge_to_the_end(&token).await?;
-            let confirmed = authority.confirm(&token, &parameters.unwrap_or_default()).await?;
+            let confirmed = authority.confirm(&token, parameters.as_ref()).await?;
             verdict.confirmed(confirmed, shared)
         };
         if shared { AuthFuture::shared(limit, confirmed) } else { AuthFuture::boxed(confirmed) }
@@ -223,6 +224,10 @@ impl Judge {
     }
 }
 
+/// How long a confirmation may be held up by keys that have to be fetched first.
+#[cfg(feature = "introspection")]
+const KEYS_LIMIT: Duration = Duration::from_secs(6);
+
 /// Fresh keys, then a fetch that was under way, then one that was sent after the request arrived; and one to spare.
 const MAX_ROUNDS: u32 = 4;
 
@@ -238,8 +243,7 @@ fn principal(
         .issuer(Arc::clone(&issuer.id))
         .scopes(claims.scopes()?)
         .expires_at(expires_at)
-        .verified_at(now.into())
-        .judged_locally();
+        .judged_at(now.into());
     if let Some(subject) = claims.sub.as_deref() {
         principal = principal.subject(subject);
     }
@@ -322,7 +326,8 @@ impl JwtAuthenticatorBuilder {
     /// opaque tokens.
     ///
     /// The caller stays who the token says; if the authority names another subject the token is refused. Where the authority
-    /// names scopes, these count.
+    /// names scopes, these count. That it refuses a token is remembered for as long as the authority's authenticator says
+    /// (`inactive_for`, 10 seconds); after that, routes that do not ask go by the signature again.
     ///
     /// # Security
     /// With one issuer only: the authority of one would be asked about the tokens of all.

@@ -7,10 +7,11 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::cache::VERDICT_BYTES;
+use super::memory::Memory;
 use super::or::once_each;
 use super::service::Auth;
 use super::settings::Settings;
-use super::verifier::{Memory, Verifier};
+use super::verifier::Verifier;
 use super::{Authenticator, Revocations};
 use crate::challenge::Challenge;
 use crate::error::AuthError;
@@ -26,8 +27,8 @@ pub(crate) const DEFAULT_REALM: &str = "api";
 /// Works over any request body and any inner service whose response body has a default (an empty body) or for which
 /// [`on_reject`](Self::on_reject) makes one. The service's error stays the inner one's: a refusal is a response.
 ///
-/// All state lives in the authenticator and is made when that is built: clones of the layer share it, and so do the many
-/// services that a router makes of one layer.
+/// All state is made with the authenticator and the layer: clones of the layer share what is remembered and the calls under way,
+/// and so do the many services that a router makes of one layer. Two layers that are made of one authenticator do not.
 pub struct AuthLayer<A, R = EmptyBody> {
     settings: Arc<Settings<A, R>>,
 }

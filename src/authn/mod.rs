@@ -12,6 +12,7 @@ pub(crate) mod introspection;
 #[cfg(feature = "jwt")]
 pub(crate) mod jwt;
 mod layer;
+mod memory;
 mod or;
 mod revocations;
 mod service;
@@ -28,6 +29,8 @@ use std::time::SystemTime;
 use http::{Extensions, HeaderMap, Method, Uri};
 
 pub use future::{AuthFuture, ResponseFuture};
+#[cfg(feature = "introspection")]
+pub(crate) use introspection::Confirmed;
 pub use layer::AuthLayer;
 pub(crate) use layer::DEFAULT_REALM;
 pub use or::Or;
@@ -39,12 +42,9 @@ pub(crate) use waiting::{Later, Waiting};
 
 use crate::challenge::Challenge;
 use crate::credential::{Credential, Presentation};
-use crate::error::{AuthError, Reason};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
 use crate::time::{Clock, Moment};
-#[cfg(feature = "introspection")]
-use introspection::Confirmed;
 use revocations::Marks;
 use terms::{Grace, Span};
 
@@ -170,29 +170,24 @@ impl Verdict {
 
     /// Adds that the authority was asked, and what it said.
     #[cfg(feature = "introspection")]
-    fn confirmed(mut self, said: Confirmed, reusable: bool) -> Result<Self, AuthError> {
-        if said.subject.as_deref().is_some_and(|subject| self.principal.subject() != Some(subject)) {
-            return Err(Reason::SubjectMismatch.into());
+    fn confirmed(mut self, said: Confirmed, reusable: bool) -> Result<Self, crate::AuthError> {
+        // Where a client acts for itself many servers name it as the subject, in the one place or the other.
+        let ours = self.principal.subject().or(self.principal.client_id());
+        if said.subject.as_deref().is_some_and(|subject| ours != Some(subject)) {
+            return Err(crate::Reason::SubjectMismatch.into());
         }
-        self.principal = self.principal.confirmed(said.asked, said.scopes);
-        if !reusable {
-            self.reuse = Reuse::Never;
-        }
+        self.reuse = match (self.reuse, said.exp) {
+            (Reuse::Until(time), Some(exp)) if reusable => Reuse::Until(time.min(exp)),
+            (reuse, None) if reusable => reuse,
+            _ => Reuse::Never,
+        };
+        self.principal = self.principal.confirmed(said);
         Ok(self)
     }
 
-    /// The principal, with the terms on which it may be used again; refused if it was revoked.
-    fn into_principal(
-        self,
-        now: Moment,
-        revocable: Option<&(Arc<dyn Revocations>, Mark)>,
-    ) -> Result<Principal, AuthError> {
-        let marks = revocable.map(|(list, token)| (list, Marks::of(*token, &self.principal)));
-        if let Some((list, marks)) = &marks
-            && marks.are_revoked(&***list)
-        {
-            return Err(Reason::TokenRevoked.into());
-        }
+    /// The principal, with the terms on which it may be used again. `token`: how it is revoked by its own value, in layers that
+    /// have a list.
+    fn into_principal(self, now: Moment, token: Option<Mark>) -> Principal {
         let lasts = match self.reuse {
             Reuse::Never => None,
             Reuse::Until(time) => Some(Span::until(time, now)),
@@ -202,9 +197,9 @@ impl Verdict {
             lasts,
             lease: self.lease,
             grace: self.grace,
-            marks: marks.map(|(_, marks)| Box::new(marks)),
+            marks: token.map(|token| Box::new(Marks::of(token, &self.principal))),
         };
-        Ok(self.principal.on(terms))
+        self.principal.on(terms)
     }
 }
 

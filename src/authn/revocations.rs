@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::credential::looks_like_jwt;
 use crate::principal::Principal;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, Moment, SystemClock};
 
 /// Entries of a list in memory, about 20 MiB.
 const CAPACITY: usize = 100_000;
@@ -50,10 +52,13 @@ pub trait Revocations: Send + Sync + 'static {
 pub struct Mark([u8; 32]);
 
 impl Mark {
-    /// One credential, by its own text.
+    /// One credential, by its own text. Of a JWT the signature does not count: whoever holds a token that was signed with ECDSA can
+    /// give it another valid one.
     #[must_use]
     pub fn token(token: &str) -> Self {
-        Self::of("token", "", token)
+        let signed =
+            if looks_like_jwt(token) { token.rsplit_once('.').map(|(signed, _)| signed) } else { None };
+        Self::of("token", "", signed.unwrap_or(token))
     }
 
     /// One token, by its `jti`.
@@ -118,29 +123,38 @@ pub(crate) struct Marks {
     issued_at: Option<SystemTime>,
 }
 
-/// What of the claims revocation goes by, read once for each credential.
+/// What of the claims revocation goes by, read once for each credential. One of an odd type takes nothing from the others.
 #[derive(Default, Deserialize)]
 struct Names {
-    jti: Option<String>,
-    sid: Option<String>,
-    iat: Option<f64>,
+    jti: Option<Value>,
+    sid: Option<Value>,
+    iat: Option<Value>,
+}
+
+/// Some providers number their sessions.
+fn name(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::String(name)) => Some(name),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 impl Marks {
     pub(super) fn of(token: Mark, principal: &Principal) -> Self {
-        // Claims of another shape can still be revoked by all else, and count as issued before any time.
         let names: Names = principal.claims().unwrap_or_default();
         let authority = principal.issuer().unwrap_or_else(|| principal.method());
         let named = [
-            names.jti.map(|jti| Mark::jti(authority, &jti)),
-            names.sid.map(|sid| Mark::session(authority, &sid)),
+            name(names.jti).map(|jti| Mark::jti(authority, &jti)),
+            name(names.sid).map(|sid| Mark::session(authority, &sid)),
             principal.subject().map(|subject| Mark::subject(authority, subject)),
             principal.client_id().map(|client| Mark::client(authority, client)),
         ];
         let marks = std::iter::once(token).chain(named.into_iter().flatten()).collect();
-        let issued_at = names.iat.filter(|iat| *iat >= 0.0).and_then(|iat| {
-            Duration::try_from_secs_f64(iat).ok().and_then(|since| UNIX_EPOCH.checked_add(since))
-        });
+        // A time that is none counts as before any.
+        let seconds = names.iat.and_then(|iat| iat.as_f64()).filter(|iat| *iat >= 0.0);
+        let since = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let issued_at = since.and_then(|since| UNIX_EPOCH.checked_add(since));
         Self { marks, issued_at }
     }
 
@@ -192,14 +206,22 @@ struct List {
 struct Entries {
     by_mark: HashMap<Mark, Entry>,
     /// The same, in the order in which they leave.
-    leaving: BTreeSet<(SystemTime, Mark)>,
+    leaving: BTreeSet<(Instant, Mark)>,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     /// Credentials that were issued before are revoked; `None`: all.
     before: Option<SystemTime>,
+    /// It leaves when it is over by both clocks: the wall's may jump ahead and be set back.
     leaves: SystemTime,
+    elapses: Instant,
+}
+
+impl Entry {
+    fn is_over(&self, now: Moment) -> bool {
+        self.leaves <= now.wall && self.elapses <= now.instant
+    }
 }
 
 /// The list is full: nothing was entered, and what it was to call back stays valid.
@@ -247,7 +269,8 @@ impl MemoryRevocations {
     /// Calls back the credentials with this mark that were issued before `time`, and those that do not say when. Counts from
     /// the next request on.
     ///
-    /// Most issuers give `iat` in whole seconds: what was issued within the second of `time` may count as before.
+    /// Most issuers give `iat` in whole seconds: what was issued within the second of `time` may count as before. An issuer whose clock
+    /// is ahead dates its tokens later than they are: add what its clock may differ.
     ///
     /// # Errors
     /// If the list is full.
@@ -258,8 +281,9 @@ impl MemoryRevocations {
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.list.write().drop_until(self.list.clock.now());
-        self.list.read().by_mark.len()
+        let mut entries = self.list.write();
+        entries.drop_until(self.list.now());
+        entries.by_mark.len()
     }
 
     /// Whether nothing is revoked.
@@ -270,22 +294,25 @@ impl MemoryRevocations {
 
     fn enter(&self, mark: Mark, before: Option<SystemTime>) -> Result<(), RevocationsFull> {
         let list = &self.list;
-        let now = list.clock.now();
-        let since = before.map_or(now, |before| before.max(now));
-        let last = list.longest_lifetime.saturating_add(SLACK);
-        let mut entry = Entry { before, leaves: since.checked_add(last).ok_or(RevocationsFull)? };
+        let now = list.now();
+        let after = before.and_then(|before| before.duration_since(now.wall).ok()).unwrap_or_default();
+        let stays = list.longest_lifetime.saturating_add(SLACK).saturating_add(after);
+        let leaves = now.wall.checked_add(stays).zip(now.instant.checked_add(stays));
+        let (leaves, elapses) = leaves.ok_or(RevocationsFull)?;
+        let mut entry = Entry { before, leaves, elapses };
         let mut entries = list.write();
         entries.drop_until(now);
         if let Some(old) = entries.by_mark.get(&mark).copied() {
             // What is called back stays so: the later time counts, and all is later than any.
             entry.before = old.before.and_then(|old| before.map(|new| new.max(old)));
             entry.leaves = entry.leaves.max(old.leaves);
-            entries.leaving.remove(&(old.leaves, mark));
+            entry.elapses = entry.elapses.max(old.elapses);
+            entries.leaving.remove(&(old.elapses, mark));
         } else if entries.by_mark.len() >= list.capacity {
             return Err(RevocationsFull);
         }
         entries.by_mark.insert(mark, entry);
-        entries.leaving.insert((entry.leaves, mark));
+        entries.leaving.insert((entry.elapses, mark));
         list.len.store(entries.by_mark.len(), Ordering::Release);
         Ok(())
     }
@@ -296,14 +323,20 @@ impl Revocations for MemoryRevocations {
         if self.list.len.load(Ordering::Acquire) == 0 {
             return false;
         }
-        self.list.read().by_mark.get(mark).is_some_and(|entry| match (entry.before, issued_at) {
+        let Some(entry) = self.list.read().by_mark.get(mark).copied() else { return false };
+        let meant = match (entry.before, issued_at) {
             (Some(before), Some(issued_at)) => issued_at < before,
             _ => true,
-        })
+        };
+        meant && !entry.is_over(self.list.now())
     }
 }
 
 impl List {
+    fn now(&self) -> Moment {
+        Moment { instant: self.clock.instant(), wall: self.clock.now() }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Entries> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,9 +347,12 @@ impl List {
 }
 
 impl Entries {
-    fn drop_until(&mut self, now: SystemTime) {
-        while let Some((leaves, mark)) = self.leaving.first().copied().filter(|(leaves, _)| *leaves <= now) {
-            self.leaving.remove(&(leaves, mark));
+    fn drop_until(&mut self, now: Moment) {
+        while let Some((elapses, mark)) = self.leaving.first().copied() {
+            if !self.by_mark.get(&mark).is_none_or(|entry| entry.is_over(now)) {
+                return;
+            }
+            self.leaving.remove(&(elapses, mark));
             self.by_mark.remove(&mark);
         }
     }

@@ -27,9 +27,10 @@ impl Span {
         now.wall < self.until && self.elapses.is_none_or(|end| now.instant < end)
     }
 
-    /// Whether it ended less than this ago, by the stopwatch.
+    /// Whether it ended less than this ago, by both clocks.
     fn held_within(&self, time: Duration, now: Moment) -> bool {
-        self.elapses.is_none_or(|end| now.instant.saturating_duration_since(end) < time)
+        self.until.checked_add(time).is_none_or(|end| now.wall < end)
+            && self.elapses.is_none_or(|end| now.instant.saturating_duration_since(end) < time)
     }
 }
 
@@ -86,14 +87,17 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    #[cfg(feature = "jwt")]
     pub(crate) const fn new(beginning: Instant, clock: Option<Arc<dyn Clock>>) -> Self {
         Self { beginning, until: AtomicU64::new(0), clock }
     }
 
+    #[cfg(feature = "jwt")]
     pub(crate) fn extend(&self, until: Option<Instant>) {
         self.until.store(until.map_or(u64::MAX, |until| self.nanos(until)), Ordering::Relaxed);
     }
 
+    #[cfg(feature = "jwt")]
     pub(crate) fn end(&self) {
         self.until.store(0, Ordering::Relaxed);
     }

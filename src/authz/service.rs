@@ -119,11 +119,12 @@ impl Demands {
             return self.policy.judge(principal).map(|()| None);
         };
         let Admission { origin, arrival } = principal.admission().ok_or(Reason::LayerMissing)?;
-        if principal.facts().terms.asked_since(arrival.checked_sub(age)) {
+        let now = origin.now();
+        let oldest = Oldest::within(age, *arrival, now);
+        if principal.facts().is_since(oldest) {
             return self.policy.judge(principal).map(|()| None);
         }
-        let now = origin.now();
-        let demand = Demand { now, oldest: Some(Oldest::within(age, *arrival, now)) };
+        let demand = Demand { now, oldest: Some(oldest) };
         match origin.judge_again(&RequestContext::new(request), demand) {
             Judged::Ready(outcome) => self.settle(outcome, demand, request).map(|()| None),
             Judged::Waiting(verdict) => Ok(Some(Later { origin: Arc::clone(origin), demand, verdict })),
@@ -138,11 +139,18 @@ impl Demands {
         request: &mut Request<B>,
     ) -> Result<(), AuthError> {
         let principal = outcome?;
-        let oldest = demand.oldest.and_then(|oldest| oldest.instant);
-        if !principal.facts().terms.asked_since(oldest) {
-            return Err(AuthError::authority_missing());
+        let terms = &principal.facts().terms;
+        if !terms.asked_since(demand.oldest.and_then(|oldest| oldest.instant)) {
+            // An authority that was asked too early can be asked again; where there is none, nothing helps.
+            let late = || AuthError::unavailable(Duration::from_secs(1));
+            return Err(if terms.asked.is_some() { late() } else { AuthError::authority_missing() });
         }
-        let admission = authenticated(request.extensions())?.admission().ok_or(Reason::LayerMissing)?.clone();
+        let before = authenticated(request.extensions())?;
+        if !principal.is_same_party(before) {
+            // Something above this guard has put another credential into the request.
+            return Err(Reason::CredentialRemoved.into());
+        }
+        let admission = before.admission().ok_or(Reason::LayerMissing)?.clone();
         let principal = principal.admitted(admission);
         self.policy.judge(&principal)?;
         request.extensions_mut().insert(principal);

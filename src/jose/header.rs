@@ -51,12 +51,6 @@ impl<'b> Header<'b> {
         self.kid.as_deref()
     }
 
-    /// Whether it says that it is signed somehow.
-    #[cfg(feature = "introspection")]
-    pub(super) const fn names_algorithm(&self) -> bool {
-        self.alg.is_some()
-    }
-
     /// Refuses what the header alone rules out.
     pub(super) fn judge(&self, typ: Typ) -> Result<(), Reason> {
         if self.critical {

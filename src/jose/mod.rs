@@ -69,13 +69,6 @@ impl<'t> Parts<'t> {
         Ok(Self { header, claims, signature, signed })
     }
 
-    /// Whether this is a JWT at all: its header is one that names an algorithm, of whatever kind.
-    #[cfg(feature = "introspection")]
-    pub(crate) fn is_jwt(&self) -> bool {
-        let mut buffer = HeaderBuffer::new();
-        Header::parse(self.header, &mut buffer).is_ok_and(|header| header.names_algorithm())
-    }
-
     /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
     pub(crate) fn is_asymmetric(&self) -> bool {
         let mut buffer = HeaderBuffer::new();

@@ -31,6 +31,7 @@ pub(crate) struct Discovery {
 pub(crate) struct Metadata {
     // One that cannot be used is no trouble to who needs the other.
     jwks_uri: Result<Url, FetchError>,
+    #[cfg(feature = "introspection")]
     introspection_endpoint: Result<Url, FetchError>,
 }
 
@@ -39,6 +40,7 @@ impl Metadata {
         self.jwks_uri.as_ref().map_err(Clone::clone)
     }
 
+    #[cfg(feature = "introspection")]
     pub(crate) fn introspection_endpoint(&self) -> Result<&Url, FetchError> {
         self.introspection_endpoint.as_ref().map_err(Clone::clone)
     }
@@ -73,9 +75,12 @@ impl Discovery {
         Ok(metadata)
     }
 
-    /// What it named does not answer: next time it is looked for again.
-    pub(crate) fn forget(&self) {
-        *self.found() = None;
+    /// What this metadata names does not answer, or it names too little: next time it is read again.
+    pub(crate) fn forget(&self, metadata: &Arc<Metadata>) {
+        let mut found = self.found();
+        if found.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, metadata)) {
+            *found = None;
+        }
     }
 
     fn known(&self, now: Instant) -> Option<Arc<Metadata>> {
@@ -93,7 +98,7 @@ impl Discovery {
                 Ok(metadata) => without_keys = without_keys.or(Some(metadata)),
                 // The server is gone: its other documents are too.
                 Err(error @ FetchError::Http { error: HttpError::Transport(_) | HttpError::Timeout, .. }) => {
-                    return Err(error);
+                    return without_keys.ok_or(error);
                 }
                 // The first one is more telling, unless it only says that there is nothing there.
                 Err(error) => match failure {
@@ -119,6 +124,7 @@ impl Discovery {
         };
         Ok(Metadata {
             jwks_uri: address("jwks_uri", document.jwks_uri),
+            #[cfg(feature = "introspection")]
             introspection_endpoint: address("introspection_endpoint", document.introspection_endpoint),
         })
     }

@@ -37,7 +37,7 @@ pub(crate) enum FetchError {
     NotNamed { issuer: String, member: &'static str },
     #[error(transparent)]
     Url(ConfigError),
-    #[error("the keys did not arrive in time")]
+    #[error("it did not arrive in time")]
     Timeout,
     #[error("the HTTP client panicked")]
     Panic,

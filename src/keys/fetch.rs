@@ -73,7 +73,7 @@ impl Source {
                     Err(error) => Err(error),
                 };
                 if fetched.is_err() {
-                    discovery.forget();
+                    discovery.forget(&metadata);
                 }
                 fetched
             }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::Reason;
-use crate::jose::{Audience, Fault, Members, NumericDate, Repeat, ScopeClaim, Skip, Text, parse_object};
+use crate::jose::{Audience, Members, NumericDate, Repeat, ScopeClaim, Skip, Text, parse_object};
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
 
@@ -36,28 +36,48 @@ pub(super) struct Answer<'a> {
     nbf: Option<Option<NumericDate>>,
     iat: Option<Option<NumericDate>>,
     scope: Option<Option<ScopeClaim<'a>>>,
-    bound: bool,
+    /// RFC 7800: it is for whoever proves that key, and nobody proves one here yet.
+    cnf: Option<Option<()>>,
 }
 
 type Member<'a> = Option<Option<Text<'a>>>;
 
+/// Why an authority says nothing that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    NoJson,
+    /// JSON of another shape, which may be due to this one token.
+    NoAnswer,
+}
+
+/// An answer about a token that is accepted.
+pub(super) struct Judged<'a> {
+    answer: &'a Answer<'a>,
+    /// `None` where the authority says nothing about scopes.
+    pub(super) scopes: Option<ScopeSet>,
+}
+
 impl<'a> Answer<'a> {
-    /// Parses it. An error means that the authority does not say anything that can be used.
-    pub(super) fn parse(document: &'a [u8], rules: &Rules) -> Result<Self, Fault> {
+    pub(super) fn parse(document: &'a [u8], rules: &Rules) -> Result<Self, Unreadable> {
         let mut reader = Reader { answer: Self::default(), audiences: &rules.audiences };
-        match parse_object(document, &mut reader) {
-            Ok(()) if reader.answer.active.is_some() => Ok(reader.answer),
-            Ok(()) => Err(Fault::Malformed),
-            // RFC 7662 §2.2: where a token is not active nothing else counts, so it need not be right either.
-            Err(fault) => {
-                let mut only = OnlyActive(None);
-                let inactive = parse_object(document, &mut only).is_ok() && only.0 == Some(false);
-                if inactive { Ok(Self { active: Some(false), ..Self::default() }) } else { Err(fault) }
-            }
+        if parse_object(document, &mut reader).is_ok() && reader.answer.active.is_some() {
+            return match reader.answer.granted() {
+                Ok(_) => Ok(reader.answer),
+                // Where a token is not active nothing else counts.
+                Err(InvalidScope) if reader.answer.active == Some(false) => Ok(reader.answer),
+                Err(InvalidScope) => Err(Unreadable::NoAnswer),
+            };
+        }
+        // RFC 7662 §2.2: where a token is not active nothing else counts, so it need not be right either.
+        let mut only = OnlyActive(None);
+        match parse_object(document, &mut only) {
+            Ok(()) if only.0 == Some(false) => Ok(Self { active: Some(false), ..Self::default() }),
+            _ if serde_json::from_slice::<IgnoredAny>(document).is_ok() => Err(Unreadable::NoAnswer),
+            _ => Err(Unreadable::NoJson),
         }
     }
 
-    pub(super) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<(), Reason> {
+    pub(super) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<Judged<'_>, Reason> {
         if self.active != Some(true) {
             return Err(Reason::TokenInactive);
         }
@@ -80,15 +100,17 @@ impl<'a> Answer<'a> {
             None => return Err(Reason::ClaimMissing),
             Some(false) => return Err(Reason::AudienceRefused),
         }
-        if self.bound {
+        if self.cnf.flatten().is_some() {
             return Err(Reason::SenderConstrained);
         }
-        self.judge_times(rules.leeway, now)
+        self.judge_times(rules.leeway, now)?;
+        let scopes = self.granted().map_err(|InvalidScope| Reason::ScopeMalformed)?;
+        Ok(Judged { answer: self, scopes })
     }
 
     fn judge_times(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
         let latest = now.saturating_add(leeway);
-        if self.exp().is_some_and(|exp| now.saturating_sub(leeway) >= exp) {
+        if time(&self.exp).is_some_and(|exp| now.saturating_sub(leeway) >= exp) {
             return Err(Reason::TokenExpired);
         }
         if time(&self.nbf).is_some_and(|nbf| nbf > latest) {
@@ -100,22 +122,22 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
+    fn granted(&self) -> Result<Option<ScopeSet>, InvalidScope> {
+        self.scope.as_ref().and_then(Option::as_ref).map(ScopeClaim::parse).transpose()
+    }
+}
+
+impl Judged<'_> {
     pub(super) fn exp(&self) -> Option<UnixTime> {
-        time(&self.exp)
+        time(&self.answer.exp)
     }
 
     pub(super) fn subject(&self) -> Option<&str> {
-        text(&self.sub)
+        text(&self.answer.sub)
     }
 
     pub(super) fn client(&self) -> Option<&str> {
-        text(&self.client_id).or_else(|| text(&self.azp))
-    }
-
-    /// `None` where the authority says nothing about scopes.
-    pub(super) fn scopes(&self) -> Result<Option<ScopeSet>, Reason> {
-        let scope = self.scope.as_ref().and_then(Option::as_ref);
-        scope.map(|scope| scope.parse().map_err(|InvalidScope| Reason::ScopeMalformed)).transpose()
+        text(&self.answer.client_id).or_else(|| text(&self.answer.azp))
     }
 }
 
@@ -156,11 +178,7 @@ impl<'de> Members<'de> for Reader<'de, '_> {
             "nbf" => skip.once(&mut answer.nbf, map.next_value()?),
             "iat" => skip.once(&mut answer.iat, map.next_value()?),
             "scope" => skip.once(&mut answer.scope, map.next_value()?),
-            // RFC 7800: it is for whoever proves that key, and nobody proves one here yet.
-            "cnf" => {
-                answer.bound = true;
-                skip.over(map)
-            }
+            "cnf" => skip.once(&mut answer.cnf, map.next_value_seed(Nullable(skip))?),
             _ => skip.over(map),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -89,22 +89,20 @@ impl Authority {
     pub(super) async fn ask<T>(
         &self,
         token: &str,
-        parameters: &Parameters,
+        parameters: Option<&Parameters>,
         read: impl AsyncFnOnce(Said) -> Result<T, Failure>,
     ) -> Result<T, AuthError> {
         let limit = self.exchange.limits.timeout;
         self.paused()?;
         let _place = self.place(limit).await?;
-        self.health().breaker.admit(self.clock.instant(), limit).map_err(paused)?;
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let (asked, began) = (self.clock.now(), self.clock.instant());
-        let call = async {
+        let mut call = Asking::begin(self, limit)?;
+        let asked = call.asked;
+        let said = async {
             let (body, by) = self.exchange.ask(token, parameters, &*self.clock).await?;
             read(Said { body, by, asked }).await
         };
-        let result = timeout(limit, call).await.unwrap_or(Err(Failure::Timeout));
-        let took = self.clock.instant().saturating_duration_since(began);
-        self.note(result.as_ref().err(), took);
+        let result = timeout(limit, said).await.unwrap_or(Err(Failure::Timeout));
+        call.end(result.as_ref().err());
         result.map_err(|_| self.unavailable())
     }
 
@@ -134,8 +132,7 @@ impl Authority {
         let mut health = self.health();
         match failure {
             None if took < self.slow_after => health.breaker.succeeded(),
-            // It answers, if not to this.
-            Some(failure) if !failure.is_general() => health.breaker.succeeded(),
+            Some(failure) if !failure.is_general() => health.breaker.abandoned(now),
             _ => health.breaker.failed(now),
         }
         health.last_error = failure.cloned();
@@ -172,6 +169,38 @@ impl Authority {
 
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call from its beginning to its end, which may be that nobody waits for it any more.
+struct Asking<'a> {
+    authority: &'a Authority,
+    asked: SystemTime,
+    began: Instant,
+    ended: bool,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(authority: &'a Authority, limit: Duration) -> Result<Self, AuthError> {
+        let began = authority.clock.instant();
+        authority.health().breaker.admit(began, limit).map_err(paused)?;
+        authority.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { authority, asked: authority.clock.now(), began, ended: false })
+    }
+
+    fn end(&mut self, failure: Option<&Failure>) {
+        self.ended = true;
+        let took = self.authority.clock.instant().saturating_duration_since(self.began);
+        self.authority.note(failure, took);
+    }
+}
+
+impl Drop for Asking<'_> {
+    /// A probe that nobody waits for has found out nothing: the next one is due.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.authority.health().breaker.abandoned(self.authority.clock.instant());
+        }
     }
 }
 

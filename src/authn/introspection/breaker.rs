@@ -77,6 +77,13 @@ impl Breaker {
         }
     }
 
+    /// A call that was given up, or told nothing about the authority: if it was the probe, another one is due.
+    pub(super) fn abandoned(&mut self, now: Instant) {
+        if let Phase::Probing { .. } = self.phase {
+            self.phase = Phase::Open { until: now };
+        }
+    }
+
     pub(super) fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
             Phase::Closed => BreakerState::Closed,
@@ -141,6 +148,21 @@ mod tests {
         assert!(breaker.admit(probed, LIMIT).is_ok());
         assert!(breaker.admit(probed + LIMIT - Duration::from_millis(1), LIMIT).is_err());
         assert!(breaker.admit(probed + LIMIT, LIMIT).is_ok());
+    }
+
+    #[test]
+    fn a_probe_that_was_given_up_makes_room_for_another() {
+        let now = SystemClock.instant();
+        let mut breaker = opened(now);
+        let probed = now + Duration::from_secs(1);
+        assert!(breaker.admit(probed, LIMIT).is_ok());
+        breaker.abandoned(probed);
+        assert!(breaker.admit(probed, LIMIT).is_ok());
+        assert!(breaker.admit(probed, LIMIT).is_err());
+        // Before it opened nothing is lost with it.
+        let mut breaker = Breaker::new();
+        breaker.abandoned(now);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
     }
 
     #[test]

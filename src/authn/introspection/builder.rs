@@ -122,7 +122,7 @@ impl IntrospectionAuthenticatorBuilder {
     }
 
     /// Asks for signed answers (RFC 9701), and accepts no others: verified with the issuer's keys, for this server's client id or
-    /// one of its audiences, and not older than the question.
+    /// one of its audiences, and not older than the question, but for the leeway.
     pub fn signed_answers(mut self) -> Self {
         self.signed = true;
         self
@@ -143,6 +143,7 @@ impl IntrospectionAuthenticatorBuilder {
 
     /// Sends facts about the request with the token, as further parameters of the form: for authorities that judge resource, method
     /// or path as well. Since what they say holds for that request alone, such verdicts are never used again and calls never shared.
+    /// Names that the question itself needs, such as `token` or `client_id`, are left out.
     ///
     /// ```
     /// # use portcullis::{ClientAuth, IntrospectionAuthenticator, Issuer};
@@ -256,7 +257,9 @@ impl IntrospectionAuthenticatorBuilder {
             Some(url) => Endpoint::Given(checked(url, allow_http)?),
             None => {
                 let documents = Documents { http: Arc::clone(&http), limits, allow_http };
-                let found = self.issuer.remote_keys().and_then(RemoteKeySet::discovery);
+                // Metadata that is read for the keys is good here too, unless it is read more strictly.
+                let as_lax = |keys: &&RemoteKeySet| !self.allow_http || keys.documents().allow_http;
+                let found = self.issuer.remote_keys().filter(as_lax).and_then(RemoteKeySet::discovery);
                 Endpoint::Discovered(match found {
                     Some(discovery) => discovery,
                     None => Arc::new(Discovery::new(self.issuer.id(), documents)?),

@@ -58,8 +58,10 @@ pub(super) enum Failure {
     Status { url: String, status: StatusCode },
     #[error("`{url}` did not answer with the content type `{expected}`")]
     ContentType { url: String, expected: &'static str },
+    #[error("`{url}` did not answer with JSON")]
+    NoJson { url: String },
     #[error("`{url}` did not answer with an introspection response (RFC 7662 §2.2)")]
-    Malformed { url: String },
+    NoAnswer { url: String },
     #[error("`{url}`: the signed answer is refused: {reason}")]
     Signature { url: String, reason: Reason },
     #[error("the authority did not answer in time")]
@@ -69,42 +71,65 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether it says something about the authority, and not only about this token.
+    /// Whether it says something about the authority. What may be due to one odd token must not stop it from being asked about
+    /// the others, or anybody could stop that.
     pub(super) fn is_general(&self) -> bool {
-        let this_request = |status: &StatusCode| matches!(status.as_u16(), 400 | 413 | 414 | 422 | 431);
-        !matches!(self, Self::Status { status, .. } if this_request(status))
+        match self {
+            Self::Status { status, .. } => !matches!(status.as_u16(), 400 | 413 | 414 | 422 | 431),
+            Self::Http { error, .. } => *error != HttpError::TooLarge,
+            Self::NoAnswer { .. } | Self::Signature { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Whether the endpoint may have moved.
+    fn is_of_place(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                status.is_redirection() || matches!(status.as_u16(), 404 | 405 | 410)
+            }
+            Self::Http { error, .. } => matches!(error, HttpError::Transport(_) | HttpError::Timeout),
+            Self::Discovery(_) => true,
+            _ => false,
+        }
     }
 }
+
+/// What a question is made of; facts about the request do not replace it.
+const RESERVED: [&str; 6] =
+    ["token", "token_type_hint", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
 impl Exchange {
     /// The body of the answer, and where it came from.
     pub(super) async fn ask(
         &self,
         token: &str,
-        parameters: &Parameters,
+        parameters: Option<&Parameters>,
         clock: &dyn Clock,
     ) -> Result<(Bytes, Url), Failure> {
-        let url = match &self.endpoint {
-            Endpoint::Given(url) => url.clone(),
+        match &self.endpoint {
+            Endpoint::Given(url) => self.ask_at(url, token, parameters, clock.now()).await,
             Endpoint::Discovered(discovery) => {
-                discovery.metadata(clock.instant()).await?.introspection_endpoint()?.clone()
+                let metadata = discovery.metadata(clock.instant()).await?;
+                let asked = match metadata.introspection_endpoint() {
+                    Ok(url) => self.ask_at(url, token, parameters, clock.now()).await,
+                    Err(error) => Err(error.into()),
+                };
+                if asked.as_ref().is_err_and(Failure::is_of_place) {
+                    discovery.forget(&metadata);
+                }
+                asked
             }
-        };
-        let asked = self.ask_at(&url, token, parameters, clock.now()).await;
-        if let (Err(_), Endpoint::Discovered(discovery)) = (&asked, &self.endpoint) {
-            // It may have moved.
-            discovery.forget();
         }
-        asked.map(|body| (body, url))
     }
 
     async fn ask_at(
         &self,
         url: &Url,
         token: &str,
-        parameters: &Parameters,
+        parameters: Option<&Parameters>,
         now: SystemTime,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<(Bytes, Url), Failure> {
         let request = self.question(url, token, parameters, now)?;
         let http = |error| Failure::Http { url: shown(url.as_str()), error };
         let answer = self.http.send(request, self.limits).await.map_err(http)?;
@@ -123,7 +148,7 @@ impl Exchange {
         }
         let expected = if self.signed { SIGNED } else { JSON };
         if is_of_type(&answer, expected) {
-            Ok(answer.into_body())
+            Ok((answer.into_body(), url.clone()))
         } else {
             Err(Failure::ContentType { url: shown, expected })
         }
@@ -133,20 +158,23 @@ impl Exchange {
         &self,
         url: &Url,
         token: &str,
-        parameters: &Parameters,
+        parameters: Option<&Parameters>,
         now: SystemTime,
     ) -> Result<Request<Bytes>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, FORM);
         headers.insert(ACCEPT, HeaderValue::from_static(if self.signed { SIGNED } else { JSON }));
-        // Of a size that need not grow: what it leaves behind when growing is not wiped.
-        let mut form =
-            Serializer::new(String::with_capacity(token.len().saturating_mul(3).saturating_add(4096)));
+        let facts = parameters.into_iter().flatten().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+        // Of a size that need not grow, escapes included: what it leaves behind when growing is not wiped.
+        let texts =
+            facts.clone().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(2));
+        let bytes = texts.fold(token.len(), usize::saturating_add).saturating_mul(3).saturating_add(8192);
+        let mut form = Serializer::new(String::with_capacity(bytes));
         form.append_pair("token", token);
         if self.type_hint {
             form.append_pair("token_type_hint", "access_token");
         }
-        form.extend_pairs(parameters);
+        form.extend_pairs(facts);
         self.client.apply(&mut form, &mut headers, &self.issuer, now)?;
         let body = Bytes::from_owner(Zeroizing::new(form.finish().into_bytes()));
         let mut request = Request::new(body);

@@ -19,16 +19,16 @@ pub use breaker::BreakerState;
 pub use builder::IntrospectionAuthenticatorBuilder;
 pub use client_auth::ClientAuth;
 
-use answer::{Answer, Rules};
+use answer::{Answer, Judged, Rules, Unreadable};
 use authority::{Authority, Said};
 use exchange::{Failure, Parameters};
 use signed::{Profile, Unopened};
 
 use super::terms::Grace;
 use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
-use crate::credential::Credential;
+use crate::credential::{Credential, looks_like_jwt};
 use crate::error::{AuthError, Reason};
-use crate::jose::Parts;
+use crate::flight::GRACE;
 use crate::keys::{Issuer, shown};
 use crate::principal::Principal;
 use crate::scope::ScopeSet;
@@ -47,9 +47,9 @@ use crate::time::{Clock, UnixTime};
 /// seconds, and then one call finds out whether the authority is there again; who needs it meanwhile gets 503 at once. Whatever goes
 /// wrong there is never the caller's fault: a 503 for him, an error in the log for you.
 ///
-/// Not checked: whether the token belongs to whoever sends it, `jti` for repetition, and every other member. JWTs are not sent
-/// unless [`introspect_jwts`](IntrospectionAuthenticatorBuilder::introspect_jwts) says so: a token of somebody else's issuer is
-/// nothing to show to this one.
+/// Not checked: whether the token belongs to whoever sends it, `jti` for repetition, and every other member. JWTs, encrypted ones
+/// too, are not sent unless [`introspect_jwts`](IntrospectionAuthenticatorBuilder::introspect_jwts) says so: a token of somebody
+/// else's issuer is nothing to show to this one.
 ///
 /// Clones are the same authenticator.
 ///
@@ -90,11 +90,12 @@ struct Inner {
 type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
 
 /// What an authority said about a token that it accepts.
-pub(super) struct Confirmed {
-    pub(super) asked: SystemTime,
-    pub(super) subject: Option<Box<str>>,
+pub(crate) struct Confirmed {
+    pub(crate) asked: SystemTime,
+    pub(crate) subject: Option<Box<str>>,
     /// `None` where it says nothing about scopes.
-    pub(super) scopes: Option<ScopeSet>,
+    pub(crate) scopes: Option<ScopeSet>,
+    pub(crate) exp: Option<SystemTime>,
 }
 
 impl IntrospectionAuthenticator {
@@ -122,16 +123,22 @@ impl IntrospectionAuthenticator {
 
     /// How long a call may take, the time in line included.
     pub(super) fn limit(&self) -> Duration {
-        self.inner.authority.exchange.limits.timeout.saturating_mul(2)
+        self.inner.authority.exchange.limits.timeout.saturating_mul(2).saturating_add(GRACE)
     }
 
-    /// Asks about a token that was judged otherwise already.
-    pub(super) async fn confirm(&self, token: &str, parameters: &Parameters) -> Result<Confirmed, AuthError> {
-        self.inner
-            .ask(token, parameters, |_, answer, asked| {
-                Ok(Confirmed { asked, subject: answer.subject().map(Into::into), scopes: answer.scopes()? })
-            })
-            .await
+    /// Asks about a token that was judged otherwise already. `parameters`: as [`parameters`](Self::parameters) says.
+    pub(super) async fn confirm(
+        &self,
+        token: &str,
+        parameters: Option<&Parameters>,
+    ) -> Result<Confirmed, AuthError> {
+        let confirmed = |_: &str, answer: &Judged<'_>, asked| Confirmed {
+            asked,
+            subject: answer.subject().map(Into::into),
+            scopes: answer.scopes.clone(),
+            exp: answer.exp().map(Into::into),
+        };
+        self.inner.ask(token, parameters, parameters.is_none(), confirmed).await
     }
 }
 
@@ -152,7 +159,7 @@ impl Authenticator for IntrospectionAuthenticator {
         let parameters = self.parameters(context);
         let reusable = parameters.is_none() && !inner.reuse_for.is_zero();
         let (inner, token) = (Arc::clone(inner), credential.to_secret());
-        let judged = async move { inner.judge(&token, &parameters.unwrap_or_default(), reusable).await };
+        let judged = async move { inner.judge(&token, parameters.as_ref(), reusable).await };
         if reusable { AuthFuture::shared(self.limit(), judged) } else { AuthFuture::boxed(judged) }
     }
 
@@ -163,58 +170,57 @@ impl Authenticator for IntrospectionAuthenticator {
 
 impl Inner {
     fn is_asked_about(&self, token: &str) -> bool {
-        self.introspect_jwts || !Parts::split(token, self.max_token_len).is_ok_and(|parts| parts.is_jwt())
+        self.introspect_jwts || !looks_like_jwt(token)
     }
 
     async fn judge(
         &self,
         token: &str,
-        parameters: &Parameters,
+        parameters: Option<&Parameters>,
         reusable: bool,
     ) -> Result<Verdict, AuthError> {
-        let accepted = |document: &str, answer: &Answer<'_>, asked: SystemTime| {
-            let principal = self.principal(document, answer, asked)?;
-            let cap = asked.checked_add(self.reuse_for).unwrap_or(asked);
-            let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
-            Ok((principal, until))
-        };
-        let (principal, until) = self.ask(token, parameters, accepted).await?;
-        if reusable {
-            Ok(Verdict::until(principal, until).with_grace(self.grace.clone()))
-        } else {
-            Ok(Verdict::once(principal))
+        let principal = |document: &str, answer: &Judged<'_>, asked| self.principal(document, answer, asked);
+        let principal = self.ask(token, parameters, reusable, principal).await?;
+        if !reusable {
+            return Ok(Verdict::once(principal));
         }
+        let asked = principal.verified_at();
+        let cap = asked.checked_add(self.reuse_for).unwrap_or(asked);
+        let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
+        Ok(Verdict::until(principal, until).with_grace(self.grace.clone()))
     }
 
-    /// Asks, judges what is answered, and makes something of it if it is right.
+    /// Asks, judges what is answered, and makes something of it if it is right. What is said about one request alone is not
+    /// `reusable`, and neither is a refusal then.
     async fn ask<T>(
         &self,
         token: &str,
-        parameters: &Parameters,
-        accept: impl FnOnce(&str, &Answer<'_>, SystemTime) -> Result<T, Reason>,
+        parameters: Option<&Parameters>,
+        reusable: bool,
+        accept: impl FnOnce(&str, &Judged<'_>, SystemTime) -> T,
     ) -> Result<T, AuthError> {
-        let judged = self
-            .authority
-            .ask(token, parameters, async |said: Said| {
-                let (asked, by) = (said.asked, said.by.clone());
-                let document = self.document(said).await?;
-                let malformed = |_| Failure::Malformed { url: shown(by.as_str()) };
-                let answer = Answer::parse(document.as_bytes(), &self.rules).map_err(malformed)?;
-                let now = UnixTime::from(self.authority.clock.now());
-                Ok((answer.judge(&self.rules, now).and_then(|()| accept(&document, &answer, asked)), asked))
-            })
-            .await;
-        let (judged, asked) = judged?;
+        let read = async |said: Said| {
+            let (asked, url) = (said.asked, shown(said.by.as_str()));
+            let document = self.document(said).await?;
+            let answer = Answer::parse(document.as_bytes(), &self.rules).map_err(|fault| match fault {
+                Unreadable::NoJson => Failure::NoJson { url: url.clone() },
+                Unreadable::NoAnswer => Failure::NoAnswer { url: url.clone() },
+            })?;
+            let now = UnixTime::from(self.authority.clock.now());
+            let judged = answer.judge(&self.rules, now);
+            Ok((judged.map(|answer| accept(&document, &answer, asked)), asked))
+        };
+        let (judged, asked) = self.authority.ask(token, parameters, read).await?;
         judged.map_err(|reason| {
             let until = asked.checked_add(self.inactive_for).unwrap_or(asked);
-            AuthError::from(reason).until(until)
+            if reusable { AuthError::from(reason).until(until) } else { reason.into() }
         })
     }
 
     /// The answer as JSON, out of its signature where it has one.
     async fn document(&self, said: Said) -> Result<String, Failure> {
         let url = || shown(said.by.as_str());
-        let text = String::from_utf8(said.body.into()).map_err(|_| Failure::Malformed { url: url() })?;
+        let text = String::from_utf8(said.body.into()).map_err(|_| Failure::NoJson { url: url() })?;
         let Some(profile) = &self.profile else { return Ok(text) };
         let opened = profile.open(text.trim(), said.asked.into(), &*self.authority.clock).await;
         opened.map_err(|unopened| match unopened {
@@ -223,10 +229,10 @@ impl Inner {
         })
     }
 
-    fn principal(&self, document: &str, answer: &Answer<'_>, asked: SystemTime) -> Result<Principal, Reason> {
+    fn principal(&self, document: &str, answer: &Judged<'_>, asked: SystemTime) -> Principal {
         let mut principal = Principal::builder("introspection")
             .issuer(Arc::clone(&self.issuer))
-            .scopes(answer.scopes()?.unwrap_or_default())
+            .scopes(answer.scopes.clone().unwrap_or_default())
             .verified_at(asked)
             .claims(document);
         if let Some(subject) = answer.subject() {
@@ -238,7 +244,7 @@ impl Inner {
         if let Some(exp) = answer.exp() {
             principal = principal.expires_at(exp.into());
         }
-        Ok(principal.build())
+        principal.build()
     }
 }
 

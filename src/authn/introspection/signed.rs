@@ -107,7 +107,9 @@ impl<'a> Envelope<'a> {
         }
         let over =
             self.exp.as_ref().is_some_and(|NumericDate(exp)| now.saturating_sub(profile.leeway) >= *exp);
-        if over || iat < asked.saturating_sub(profile.leeway) {
+        // It is given in whole seconds.
+        let earliest = asked.saturating_sub(profile.leeway.saturating_add(Duration::from_secs(1)));
+        if over || iat < earliest {
             return Err(Reason::TokenExpired);
         }
         self.answer.map(RawValue::get).ok_or(Reason::ClaimMissing)
