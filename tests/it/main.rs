@@ -22,6 +22,7 @@ mod glewlwyd;
 mod harness;
 mod hyper;
 mod keys;
+mod log;
 mod properties;
 mod provider;
 mod rate_limit;

@@ -1,7 +1,6 @@
 //! Rows 61 and 62: what comes out again, in challenges, logs and `Debug`.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE};
@@ -14,10 +13,10 @@ use portcullis::{
 };
 use serde_json::json;
 use tower::{Layer as _, ServiceExt as _};
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{JWKS_URI, Target, handler, jwks};
+use crate::log::Log;
 use crate::support::{AUDIENCE, ISSUER, bearer, jwt, key, outcome, send, token};
 
 /// The one challenge of an answer, read back by an independent parser: its parameters in order.
@@ -146,38 +145,6 @@ fn assert_silent(text: &str, token: &str) {
         for piece in [part.get(..12), part.get(part.len().saturating_sub(12)..)].into_iter().flatten() {
             assert!(piece.len() < 12 || !text.contains(piece), "{piece} of the token in {text}");
         }
-    }
-}
-
-/// Everything that is logged in this thread while the guard lives.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn capture(level: LevelFilter) -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(false)
-            .with_writer(Mutex::new(log.clone()))
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// What was written since it was taken last.
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
