@@ -21,6 +21,7 @@ mod fake_server;
 mod glewlwyd;
 mod harness;
 mod hyper;
+mod introspected;
 mod keys;
 mod log;
 mod properties;
