@@ -1,5 +1,6 @@
 //! Introspection at real authorization servers, through a resource server on a socket.
 
+mod glewlwyd;
 mod provider;
 mod revocation;
 mod trouble;
