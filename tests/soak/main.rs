@@ -14,6 +14,7 @@
     clippy::disallowed_methods
 )]
 
+mod authority_outage;
 mod flood;
 #[path = "../it/harness.rs"]
 mod harness;
@@ -29,10 +30,14 @@ pub struct Plan {
     pub rotations: u32,
     pub flood: Duration,
     pub outage: Duration,
+    /// How long the authority is away, each time.
+    pub authority: Duration,
     /// How much slower the 99th percentile of good requests may get in a flood.
     pub tail: f64,
     /// How long a request may take in an outage.
     pub slowest: Duration,
+    /// The 99th percentile of refusals while the authority is not asked.
+    pub at_once: Duration,
 }
 
 const FULL: Plan = Plan {
@@ -40,8 +45,10 @@ const FULL: Plan = Plan {
     rotations: 7,
     flood: Duration::from_secs(10),
     outage: Duration::from_secs(60),
+    authority: Duration::from_secs(30),
     tail: 3.0,
     slowest: Duration::from_millis(50),
+    at_once: Duration::from_millis(5),
 };
 
 const SHORT: Plan = Plan {
@@ -49,9 +56,11 @@ const SHORT: Plan = Plan {
     rotations: 3,
     flood: Duration::from_secs(4),
     outage: Duration::from_secs(8),
+    authority: Duration::from_secs(6),
     // The gate runs on shared machines, with few samples: a pause of the machine is no fault of ours.
     tail: 10.0,
     slowest: Duration::from_millis(500),
+    at_once: Duration::from_millis(50),
 };
 
 #[tokio::main]
@@ -73,6 +82,9 @@ async fn main() {
         ran += 1;
     }
     if wanted("outage") && outage::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("authority_outage") && authority_outage::run(&plan).await {
         ran += 1;
     }
     println!("{ran} passed, 0 failed");
