@@ -1,0 +1,126 @@
+//! Rows 39 to 44: floods, and an authority that takes its time.
+
+use std::time::{Duration, Instant};
+
+use http::header::RETRY_AFTER;
+use portcullis::test_util::FakeAuthorizationServer;
+use portcullis::{Algorithm, AuthLayer, ClientAuth, IntrospectionAuthenticator, Reason};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{CLOSED, active, ask, asking, over_a_socket};
+use crate::attacks::{PASSED, at_once, unauthorized};
+use crate::support::{AUDIENCE, bearer, issuer_of, key, outcome, send};
+
+/// Refusals have 4 MiB, which are enough for some twenty thousand.
+const GARBAGE: usize = 30_000;
+
+#[tokio::test]
+async fn rows_39_and_40_a_flood_of_garbage_is_forgotten_and_drives_no_good_verdict_out() {
+    let (opaque, http) = asking();
+    let layer = AuthLayer::new(opaque);
+    assert_eq!(ask(&layer, "good").await, PASSED);
+    for number in 0..GARBAGE {
+        let answer = ask(&layer, &format!("garbage-{number}")).await;
+        assert_eq!(answer, unauthorized(Reason::TokenInactive));
+    }
+    assert_eq!(http.total(), 1 + GARBAGE);
+    // Two thirds of the refusals are remembered, whichever they are.
+    for number in (0..GARBAGE).step_by(30) {
+        ask(&layer, &format!("garbage-{number}")).await;
+    }
+    let forgotten = http.total() - 1 - GARBAGE;
+    assert!((150..=600).contains(&forgotten), "{forgotten} of a thousand were forgotten");
+    assert_eq!(at_once(ask(&layer, "good")), Some(PASSED), "without a question");
+}
+
+#[tokio::test]
+async fn row_41_a_known_token_never_waits_for_a_slow_authority() {
+    let server = FakeAuthorizationServer::start().await;
+    let layer = AuthLayer::new(over_a_socket(&server).build().unwrap());
+    let (known, new) = (server.opaque_token(server.token()), server.opaque_token(server.token()));
+    assert_eq!(ask(&layer, &known).await, PASSED);
+    let gate = server.hold_introspection();
+    let waiting = tokio::spawn({
+        let layer = layer.clone();
+        async move { ask(&layer, &new).await }
+    });
+    gate.waiting(1).await;
+    assert_eq!(at_once(ask(&layer, &known)), Some(PASSED), "while another request waits");
+    gate.open();
+    assert_eq!(waiting.await.unwrap(), PASSED);
+}
+
+#[tokio::test]
+async fn row_41_who_must_wait_for_an_authority_is_let_go_in_time() {
+    let server = FakeAuthorizationServer::start().await;
+    let opaque = over_a_socket(&server).timeout(Duration::from_millis(300)).build().unwrap();
+    let layer = AuthLayer::new(opaque);
+    // The metadata is read first; that takes its time too.
+    assert_eq!(ask(&layer, "unheard-of").await, unauthorized(Reason::TokenInactive));
+    let gate = server.hold_introspection();
+    let (first, second) = (server.opaque_token(server.token()), server.opaque_token(server.token()));
+    let began = Instant::now();
+    let refused = send(&layer, bearer(&first)).await;
+    assert_eq!(outcome(&refused), CLOSED);
+    assert!(refused.headers().contains_key(RETRY_AFTER) && began.elapsed() < Duration::from_secs(5));
+    gate.open();
+    assert_eq!(ask(&layer, &second).await, PASSED);
+    assert_eq!(ask(&layer, &first).await, PASSED, "and nothing is held against the other");
+}
+
+#[tokio::test]
+async fn row_42_a_question_survives_the_caller_who_caused_it() {
+    let server = FakeAuthorizationServer::start().await;
+    let layer = AuthLayer::new(over_a_socket(&server).build().unwrap());
+    let good = server.opaque_token(server.token());
+    let gate = server.hold_introspection();
+    let mut first = Box::pin(ask(&layer, &good));
+    let mut second = Box::pin(ask(&layer, &good));
+    assert_eq!((at_once(first.as_mut()), at_once(second.as_mut())), (None, None));
+    gate.waiting(1).await;
+    drop(first);
+    gate.open();
+    assert_eq!(second.await, PASSED);
+    assert_eq!(server.counts().introspection, 1);
+}
+
+/// A server that answers each connection with these parts, one after the other, and this much time between them.
+async fn dripping(parts: Vec<Vec<u8>>, pause: Duration) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let parts = parts.clone();
+            tokio::spawn(async move {
+                // Whoever gave up meanwhile has closed the connection.
+                for part in parts {
+                    if stream.write_all(&part).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn row_44_an_answer_that_drips_is_given_up_as_a_whole() {
+    let body = active().to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let whole = format!("{head}{body}");
+    let bytes = whole.bytes().map(|byte| vec![byte]).collect();
+    for (parts, expected) in [(bytes, CLOSED), (vec![whole.into_bytes()], PASSED)] {
+        let url = dripping(parts, Duration::from_millis(100)).await;
+        let issuer = issuer_of(&[&key(Algorithm::ES256)]);
+        let opaque = IntrospectionAuthenticator::builder(issuer, ClientAuth::basic("a", "b")).allow_http();
+        let opaque = opaque.endpoint(url).audience(AUDIENCE).timeout(Duration::from_secs(1));
+        let began = Instant::now();
+        assert_eq!(ask(&AuthLayer::new(opaque.build().unwrap()), "good").await, expected);
+        assert!(began.elapsed() < Duration::from_secs(8));
+    }
+}
