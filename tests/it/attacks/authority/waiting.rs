@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use http::header::RETRY_AFTER;
-use portcullis::test_util::FakeAuthorizationServer;
-use portcullis::{Algorithm, AuthLayer, ClientAuth, IntrospectionAuthenticator, Reason};
+use portcullis::test_util::{FakeAuthorizationServer, Fault, ManualClock};
+use portcullis::{Algorithm, AuthLayer, BreakerState, ClientAuth, IntrospectionAuthenticator, Reason};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{CLOSED, active, ask, asking, over_a_socket};
-use crate::attacks::{PASSED, at_once, unauthorized};
+use crate::attacks::{PASSED, at_once, unauthorized, unavailable};
 use crate::support::{AUDIENCE, bearer, issuer_of, key, outcome, send};
 
 /// Refusals have 4 MiB, which are enough for some twenty thousand.
@@ -66,6 +67,58 @@ async fn row_41_who_must_wait_for_an_authority_is_let_go_in_time() {
     gate.open();
     assert_eq!(ask(&layer, &second).await, PASSED);
     assert_eq!(ask(&layer, &first).await, PASSED, "and nothing is held against the other");
+}
+
+#[tokio::test]
+async fn row_41_while_one_finds_out_whether_it_is_back_nobody_else_waits() {
+    // With one place left, and with none: all others are taken by calls that hang.
+    for hanging in [62, 63] {
+        let (server, clock) = (FakeAuthorizationServer::start().await, ManualClock::now());
+        let opaque = over_a_socket(&server).timeout(Duration::from_secs(60)).clock(clock.clone());
+        let opaque = opaque.build().unwrap();
+        let layer = AuthLayer::new(opaque.clone());
+        let spawn = |token: String| {
+            let layer = layer.clone();
+            tokio::spawn(async move { ask(&layer, &token).await })
+        };
+        let gate = server.hold_introspection();
+        let held: Vec<_> = (0..hanging).map(|number| spawn(format!("held-{number}"))).collect();
+        gate.waiting(hanging).await;
+        server.hold_introspection().open();
+        server.set_introspection_fault(Fault::Status(StatusCode::INTERNAL_SERVER_ERROR));
+        for number in 0..5 {
+            assert_eq!(ask(&layer, &format!("failed-{number}")).await, CLOSED);
+        }
+        assert_eq!(opaque.status().breaker, BreakerState::Open);
+
+        let probe_gate = server.hold_introspection();
+        clock.advance(Duration::from_secs(1));
+        let probe = spawn("probe".to_owned());
+        probe_gate.waiting(1).await;
+        let other = tokio::time::timeout(Duration::from_secs(1), ask(&layer, "other")).await;
+        assert_eq!(other.ok(), Some(unavailable(Reason::AuthorityPaused)), "beside {hanging}");
+        probe_gate.open();
+        assert_eq!(probe.await.unwrap(), CLOSED);
+        gate.open();
+        for request in held {
+            assert_eq!(request.await.unwrap(), unauthorized(Reason::TokenInactive));
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_37_a_question_that_is_refused_costs_no_second_one() {
+    // Who may have moved is looked for again; who finds fault with the token has not.
+    for (status, readings) in [(404, 4), (400, 1)] {
+        let server = FakeAuthorizationServer::start().await;
+        let layer = AuthLayer::new(over_a_socket(&server).build().unwrap());
+        server.set_introspection_fault(Fault::Status(StatusCode::from_u16(status).unwrap()));
+        for number in 0..4 {
+            assert_eq!(ask(&layer, &format!("refused-{number}")).await, CLOSED);
+        }
+        assert_eq!(server.counts().introspection, 4);
+        assert_eq!(server.counts().discovery, readings, "{status}");
+    }
 }
 
 #[tokio::test]
