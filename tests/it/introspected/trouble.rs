@@ -14,7 +14,7 @@ const FAULTS: [(&str, &str); 8] = [
     ("503", "answered with status 503"),
     ("401", "refused this server's own credentials with status 401"),
     ("html", "did not answer with the content type `application/json`"),
-    ("garbage", "did not answer with an introspection response"),
+    ("garbage", "did not answer with JSON"),
     ("oversize", "large"),
     ("redirect", "answered with status 302"),
     ("hang", "in time"),
