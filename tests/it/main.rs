@@ -22,6 +22,7 @@ mod glewlwyd;
 mod harness;
 mod hyper;
 mod introspected;
+mod introspection;
 mod keys;
 mod log;
 mod properties;
