@@ -3,9 +3,13 @@
 //! Over sockets where the bytes on the wire count, without a network where calls and moments do.
 
 mod answers;
+mod endpoint;
+mod leaks;
 mod principal;
+mod question;
 mod times;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ use portcullis::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tower::Service;
 
 use crate::support::{AUDIENCE, bearer, issuer_of, key, outcome, send};
 
@@ -159,8 +164,12 @@ impl Script {
 
     /// The same without an audience.
     fn bare(configure: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::of_client(basic(), configure)
+    }
+
+    fn of_client(client: ClientAuth, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let (http, clock) = (Upstream::new(), ManualClock::at(NOW));
-        let builder = IntrospectionAuthenticator::builder(issuer_of(&[&key(Algorithm::ES256)]), basic())
+        let builder = IntrospectionAuthenticator::builder(issuer_of(&[&key(Algorithm::ES256)]), client)
             .endpoint(ENDPOINT)
             .http_client(http.clone())
             .clock(clock.clone());
@@ -207,6 +216,14 @@ impl Script {
 /// An answer with which a token is accepted.
 fn active() -> Value {
     json!({"active": true, "sub": "ann", "client_id": "app", "aud": AUDIENCE, "scope": "todo:read"})
+}
+
+/// The service beneath the layers: answers 200, and nothing else.
+fn handler()
+-> impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
++ Send {
+    tower::service_fn(async |_| Ok(Response::new(Full::default())))
 }
 
 fn principal<B>(response: &Response<B>) -> &Principal {
