@@ -6,7 +6,9 @@ mod answers;
 mod endpoint;
 mod leaks;
 mod principal;
+mod profile;
 mod question;
+mod signed;
 mod times;
 
 use std::convert::Infallible;
