@@ -4,7 +4,9 @@
 
 mod answers;
 mod endpoint;
+mod faults;
 mod leaks;
+mod limits;
 mod principal;
 mod profile;
 mod question;
