@@ -1,0 +1,237 @@
+//! An authority that fails is left alone for a while.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use portcullis::{BreakerState, Reason};
+
+use super::{ACCEPTED, Answer, Script, active, refused, retry_after, seconds, settle, unavailable};
+use crate::support::outcome;
+
+const DOWN: Answer = unavailable(Reason::AuthorityUnavailable);
+const PAUSED: Answer = unavailable(Reason::AuthorityPaused);
+
+/// After five failures in a row.
+async fn opened() -> Script {
+    let script = Script::new(|builder| builder);
+    script.fails(500);
+    for _ in 0..5 {
+        assert_eq!(state(&script), BreakerState::Closed);
+        assert_eq!(script.ask("token").await, DOWN);
+    }
+    assert_eq!((state(&script), script.calls()), (BreakerState::Open, 5));
+    script
+}
+
+fn state(script: &Script) -> BreakerState {
+    script.opaque.status().breaker
+}
+
+/// What becomes of so many requests at once, with one token or one each.
+async fn rush(script: &Script, same: bool) -> HashMap<Answer, usize> {
+    let mut requests = Vec::new();
+    for index in 0..100 {
+        let token = if same { "rush".to_owned() } else { format!("rush-{index}") };
+        requests.push(script.start(&token).await);
+    }
+    script.http.release();
+    let mut answers = HashMap::new();
+    for request in requests {
+        *answers.entry(request.await.unwrap()).or_insert(0) += 1;
+    }
+    answers
+}
+
+#[tokio::test]
+async fn while_it_is_open_nobody_asks_and_everybody_is_told_at_once() {
+    let script = opened().await;
+    let mut times = Vec::new();
+    for index in 0..100 {
+        let begin = Instant::now();
+        let response = script.response(&format!("token-{index}")).await;
+        times.push(begin.elapsed());
+        assert_eq!((outcome(&response), retry_after(&response)), (PAUSED, Some(1)));
+        assert!(!response.headers().contains_key("www-authenticate"));
+    }
+    times.sort_unstable();
+    assert!(times[50] < Duration::from_millis(5), "{:?}", times[50]);
+    assert_eq!(script.calls(), 5);
+    script.says(&active());
+    script.clock.advance(Duration::from_millis(999));
+    assert_eq!((script.ask("token").await, script.calls()), (PAUSED, 5));
+    script.clock.advance(Duration::from_millis(1));
+    assert_eq!((script.ask("token").await, script.calls()), (ACCEPTED, 6));
+}
+
+#[tokio::test]
+async fn what_is_known_already_serves_while_it_is_open() {
+    let script = Script::new(|builder| builder);
+    assert_eq!(script.ask("good").await, ACCEPTED);
+    script.says(&serde_json::json!({"active": false}));
+    assert_eq!(script.ask("bad").await, refused(Reason::TokenInactive));
+    script.fails(500);
+    for _ in 0..7 {
+        script.ask("new").await;
+    }
+    assert_eq!((state(&script), script.calls()), (BreakerState::Open, 7));
+    assert_eq!(script.ask("good").await, ACCEPTED);
+    assert_eq!(script.ask("bad").await, refused(Reason::TokenInactive));
+    script.clock.advance(seconds(30));
+    assert_ne!(script.ask("good").await, ACCEPTED);
+}
+
+#[tokio::test]
+async fn after_the_pause_a_rush_is_one_call() {
+    for same in [false, true] {
+        let script = opened().await;
+        script.says(&active());
+        script.clock.advance(seconds(1));
+        assert_eq!(state(&script), BreakerState::HalfOpen);
+        script.http.hold();
+        let answers = rush(&script, same).await;
+        let expected = if same { vec![(ACCEPTED, 100)] } else { vec![(ACCEPTED, 1), (PAUSED, 99)] };
+        assert_eq!(answers, expected.into_iter().collect());
+        assert_eq!((state(&script), script.calls()), (BreakerState::Closed, 6));
+        assert_eq!(script.ask("after").await, ACCEPTED);
+    }
+}
+
+#[tokio::test]
+async fn a_rush_to_an_authority_that_is_still_down_is_one_call_for_each_pause() {
+    let script = opened().await;
+    for (round, pause) in [1, 2, 4, 4, 4].into_iter().enumerate() {
+        let before = script.response("token").await;
+        assert_eq!((outcome(&before), retry_after(&before)), (PAUSED, Some(pause)));
+        script.clock.advance(seconds(pause) - Duration::from_millis(1));
+        assert_eq!((script.ask("token").await, script.calls()), (PAUSED, 5 + round));
+        script.clock.advance(Duration::from_millis(1));
+        script.http.hold();
+        let answers = rush(&script, false).await;
+        assert_eq!(answers, [(DOWN, 1), (PAUSED, 99)].into());
+        assert_eq!((state(&script), script.calls()), (BreakerState::Open, 6 + round));
+    }
+    // A success forgets how long it was away.
+    script.says(&active());
+    script.clock.advance(seconds(4));
+    assert_eq!((script.ask("good").await, state(&script)), (ACCEPTED, BreakerState::Closed));
+    script.fails(500);
+    for _ in 0..5 {
+        assert_eq!(script.ask("token").await, DOWN);
+    }
+    assert_eq!(retry_after(&script.response("token").await), Some(1));
+}
+
+#[tokio::test]
+async fn a_success_between_starts_the_count_anew() {
+    let script = Script::new(|builder| builder);
+    for round in 0..5 {
+        script.fails(500);
+        for _ in 0..4 {
+            assert_eq!(script.ask("token").await, DOWN);
+        }
+        assert_eq!(state(&script), BreakerState::Closed);
+        script.says(&active());
+        assert_eq!(script.ask(&format!("good-{round}")).await, ACCEPTED);
+    }
+    assert_eq!(script.calls(), 25);
+    // A refusal is a success as well: the authority has said what there is to say.
+    script.says(&serde_json::json!({"active": false}));
+    script.fails(500);
+    for round in 0..2 {
+        script.fails(500);
+        for _ in 0..4 {
+            assert_eq!(script.ask("token").await, DOWN);
+        }
+        script.says(&serde_json::json!({"active": false}));
+        assert_eq!(script.ask(&format!("bad-{round}")).await, refused(Reason::TokenInactive));
+    }
+    assert_eq!(state(&script), BreakerState::Closed);
+}
+
+/// So many calls that take so long, one after the other; all succeed.
+async fn slowly(script: &Script, calls: usize, time: Duration) {
+    for index in 0..calls {
+        script.http.hold();
+        let request = script.start(&format!("slow-{time:?}-{index}")).await;
+        script.clock.advance(time);
+        script.http.release();
+        assert_eq!(request.await.unwrap(), ACCEPTED);
+    }
+}
+
+#[tokio::test]
+async fn five_slow_answers_in_a_row_open_it_too() {
+    let script = Script::new(|builder| builder);
+    slowly(&script, 10, Duration::from_millis(1999)).await;
+    assert_eq!(state(&script), BreakerState::Closed);
+    slowly(&script, 4, seconds(2)).await;
+    assert_eq!(state(&script), BreakerState::Closed);
+    slowly(&script, 1, Duration::from_millis(1998)).await;
+    slowly(&script, 5, Duration::from_millis(2001)).await;
+    assert_eq!(state(&script), BreakerState::Open);
+    assert_eq!(script.ask("token").await, PAUSED);
+
+    let patient = Script::new(|builder| builder.slow_after(seconds(9)));
+    slowly(&patient, 10, seconds(8)).await;
+    assert_eq!(state(&patient), BreakerState::Closed);
+}
+
+/// Whoever sends garbage must not cut all others off.
+#[tokio::test]
+async fn answers_about_one_request_alone_do_not_open_it() {
+    for status in [400, 413, 414, 422, 431] {
+        let script = Script::new(|builder| builder);
+        script.fails(status);
+        for index in 0..20 {
+            assert_eq!(script.ask(&format!("odd-{index}")).await, DOWN, "{status}");
+        }
+        assert_eq!((state(&script), script.calls()), (BreakerState::Closed, 20), "{status}");
+    }
+    for status in [302, 401, 403, 404, 405, 408, 410, 429, 500, 502, 503, 504] {
+        let script = Script::new(|builder| builder);
+        script.fails(status);
+        for index in 0..20 {
+            script.ask(&format!("odd-{index}")).await;
+        }
+        assert_eq!((state(&script), script.calls()), (BreakerState::Open, 5), "{status}");
+    }
+    let script = Script::new(|builder| builder);
+    script.says_raw("garbage");
+    for _ in 0..20 {
+        script.ask("odd").await;
+    }
+    assert_eq!((state(&script), script.calls()), (BreakerState::Open, 5));
+}
+
+#[tokio::test]
+async fn a_probe_that_went_astray_is_followed_by_another() {
+    let script = Script::new(|builder| builder.reuse_for(Duration::ZERO));
+    script.fails(500);
+    for _ in 0..5 {
+        script.ask("token").await;
+    }
+    script.clock.advance(seconds(1));
+    script.says(&active());
+    script.http.hold();
+    // Its caller goes away, and the call with him.
+    let probe = script.start("probe").await;
+    assert_eq!((state(&script), script.calls()), (BreakerState::HalfOpen, 6));
+    probe.abort();
+    settle().await;
+    script.http.release();
+    assert_eq!((script.ask("token").await, script.calls()), (PAUSED, 6));
+    script.clock.advance(seconds(3));
+    assert_eq!((script.ask("token").await, script.calls()), (ACCEPTED, 7));
+    assert_eq!(state(&script), BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn clones_share_it_and_other_authenticators_do_not() {
+    let script = opened().await;
+    assert_eq!(script.opaque.clone().status().breaker, BreakerState::Open);
+    let other = Script::new(|builder| builder.http_client(script.http.clone()));
+    assert_eq!(other.opaque.status().breaker, BreakerState::Closed);
+    assert_eq!(outcome(&other.response("token").await).0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(script.calls(), 6);
+}
