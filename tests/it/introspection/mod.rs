@@ -3,6 +3,7 @@
 //! Over sockets where the bytes on the wire count, without a network where calls and moments do.
 
 mod answers;
+mod breaker;
 mod endpoint;
 mod faults;
 mod leaks;
@@ -11,6 +12,7 @@ mod principal;
 mod profile;
 mod question;
 mod signed;
+mod stale;
 mod times;
 
 use std::convert::Infallible;
