@@ -4,8 +4,11 @@
 
 mod answers;
 mod breaker;
+mod context;
 mod endpoint;
 mod faults;
+mod jwt_with_introspection;
+mod kinds;
 mod leaks;
 mod limits;
 mod principal;
