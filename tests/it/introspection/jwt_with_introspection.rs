@@ -51,7 +51,7 @@ async fn guarded(
     guard: &RequireLayer,
     token: &str,
 ) -> Response<Full<Bytes>> {
-    let inner = tower::service_fn(async |request: Request<Full<Bytes>>| {
+    let inner = tower::service_fn(|request: Request<Full<Bytes>>| async move {
         let mut response = Response::new(Full::default());
         response.extensions_mut().insert(request.extensions().get::<Principal>().unwrap().clone());
         Ok::<_, std::convert::Infallible>(response)

@@ -11,6 +11,7 @@ mod jwt_with_introspection;
 mod kinds;
 mod leaks;
 mod limits;
+mod opening;
 mod principal;
 mod profile;
 mod question;
