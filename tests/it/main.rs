@@ -33,3 +33,4 @@ mod reject;
 mod stub;
 mod support;
 mod vectors;
+mod verdicts;
