@@ -167,7 +167,10 @@ async fn a_thousand_who_all_want_it_fresh_get_it_with_few_calls() {
     for request in requests {
         request.await.unwrap();
     }
-    assert_eq!((server.counts().introspection, seen.lock().unwrap().len()), (2, 2));
+    // One for the first of them, and one or a few that were sent when all had come.
+    let calls = server.counts().introspection;
+    assert!((2..10).contains(&calls), "{calls}");
+    assert_eq!(seen.lock().unwrap().len(), calls);
 }
 
 #[tokio::test]

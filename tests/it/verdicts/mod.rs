@@ -4,6 +4,8 @@ mod custom;
 mod flights;
 mod freshness;
 mod landings;
+mod readiness;
+mod surroundings;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::convert::Infallible;
