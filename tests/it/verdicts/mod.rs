@@ -4,7 +4,9 @@ mod custom;
 mod flights;
 mod freshness;
 mod landings;
+mod lists;
 mod readiness;
+mod revocation;
 mod surroundings;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
