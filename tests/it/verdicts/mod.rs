@@ -3,6 +3,7 @@
 mod custom;
 mod flights;
 mod freshness;
+mod keys;
 mod landings;
 mod lists;
 mod readiness;
