@@ -1,5 +1,6 @@
 //! Verdicts that are used again: one call for all who wait, how fresh a route wants them, and how they are called back.
 
+mod caches;
 mod custom;
 mod flights;
 mod freshness;
