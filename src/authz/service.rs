@@ -139,11 +139,8 @@ impl Demands {
         request: &mut Request<B>,
     ) -> Result<(), AuthError> {
         let principal = outcome?;
-        let terms = &principal.facts().terms;
-        if !terms.asked_since(demand.oldest.and_then(|oldest| oldest.instant)) {
-            // An authority that was asked too early can be asked again; where there is none, nothing helps.
-            let late = || AuthError::unavailable(Duration::from_secs(1));
-            return Err(if terms.asked.is_some() { late() } else { AuthError::authority_missing() });
+        if !principal.facts().terms.asked_since(demand.oldest.and_then(|oldest| oldest.instant)) {
+            return Err(AuthError::authority_missing());
         }
         let before = authenticated(request.extensions())?;
         if !principal.is_same_party(before) {

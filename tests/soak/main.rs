@@ -16,6 +16,7 @@
 
 mod authority_outage;
 mod flood;
+mod garbage;
 #[path = "../it/harness.rs"]
 mod harness;
 mod outage;
@@ -32,6 +33,10 @@ pub struct Plan {
     pub outage: Duration,
     /// How long the authority is away, each time.
     pub authority: Duration,
+    /// How many tokens that nobody issued.
+    pub garbage: usize,
+    /// How many known tokens share the memory that is counted.
+    pub known: usize,
     /// How much slower the 99th percentile of good requests may get in a flood.
     pub tail: f64,
     /// How long a request may take in an outage.
@@ -46,6 +51,8 @@ const FULL: Plan = Plan {
     flood: Duration::from_secs(10),
     outage: Duration::from_secs(60),
     authority: Duration::from_secs(30),
+    garbage: 5_000_000,
+    known: 100_000,
     tail: 3.0,
     slowest: Duration::from_millis(50),
     at_once: Duration::from_millis(5),
@@ -57,6 +64,8 @@ const SHORT: Plan = Plan {
     flood: Duration::from_secs(4),
     outage: Duration::from_secs(8),
     authority: Duration::from_secs(6),
+    garbage: 30_000,
+    known: 10_000,
     // The gate runs on shared machines, with few samples: a pause of the machine is no fault of ours.
     tail: 10.0,
     slowest: Duration::from_millis(500),
@@ -68,6 +77,9 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("crowd", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return flood::crowd(rest).await;
+    }
+    if let Some(("garbage-of", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return garbage::alone(rest).await;
     }
     let plan = if arguments.iter().any(|argument| argument == "--short") { SHORT } else { FULL };
     let wanted = |name: &str| {
@@ -85,6 +97,7 @@ async fn main() {
         ran += 1;
     }
     if wanted("authority_outage") && authority_outage::run(&plan).await {
+    if wanted("garbage") && garbage::run(&plan).await {
         ran += 1;
     }
     println!("{ran} passed, 0 failed");

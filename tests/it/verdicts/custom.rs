@@ -187,7 +187,7 @@ async fn the_oldest_verdict_that_will_do_counts_from_the_arrival() {
     /// Refuses with what it was told, in whole seconds before now.
     fn tell(now: SystemTime, not_before: Option<SystemTime>) -> Judged {
         match not_before.map(|oldest| now.duration_since(oldest).unwrap().as_secs()) {
-            None => Ok(Verdict::once(Principal::builder("custom").judged_locally().build())),
+            None => Ok(Verdict::once(Principal::builder("custom").build())),
             Some(0) => Err(AuthError::invalid_token("now")),
             Some(60) => Err(AuthError::invalid_token("a_minute")),
             Some(_) => Err(AuthError::invalid_token("ever")),
@@ -203,7 +203,7 @@ async fn the_oldest_verdict_that_will_do_counts_from_the_arrival() {
 #[tokio::test]
 async fn what_is_judged_locally_is_never_fresh() {
     fn locally(now: SystemTime, _: Option<SystemTime>) -> Judged {
-        let principal = Principal::builder("custom").verified_at(now).judged_locally();
+        let principal = Principal::builder("custom").subject("ann");
         Ok(Verdict::until(principal.build(), now + seconds(60)))
     }
     for answers in KINDS {

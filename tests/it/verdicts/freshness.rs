@@ -14,6 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{
     ACCEPTED, Scene, counted, guarded, introspection_by, misconfigured, refused, seconds, settle, until,
 };
+use crate::log::Log;
 use crate::support::{AUDIENCE, bearer, outcome, send};
 
 const ZERO: Duration = Duration::ZERO;
@@ -177,7 +178,7 @@ async fn a_thousand_who_all_want_it_fresh_get_it_with_few_calls() {
 async fn a_jwt_needs_an_authority_where_a_fresh_verdict_is_asked_for() {
     let server = FakeAuthorizationServer::start().await;
     let jwt = || JwtAuthenticator::builder(server.issuer(), AUDIENCE);
-    let (log, _guard) = crate::attacks::Log::capture(LevelFilter::ERROR);
+    let (log, _guard) = Log::capture(LevelFilter::ERROR);
     let alone = AuthLayer::new(jwt().build().unwrap());
     let token = server.token().build();
     assert_eq!(outcome(&send(&alone, bearer(&token)).await), ACCEPTED, "a route without a guard");
