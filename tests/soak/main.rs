@@ -97,6 +97,8 @@ async fn main() {
         ran += 1;
     }
     if wanted("authority_outage") && authority_outage::run(&plan).await {
+        ran += 1;
+    }
     if wanted("garbage") && garbage::run(&plan).await {
         ran += 1;
     }
