@@ -8,16 +8,17 @@ use portcullis::test_util::{FakeAuthorizationServer, Fault, ManualClock};
 use portcullis::{Algorithm, AuthLayer, BreakerState, ClientAuth, IntrospectionAuthenticator, Reason};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{CLOSED, active, ask, asking, over_a_socket};
+use super::{CLOSED, active, ask, asking_about, over_a_socket};
 use crate::attacks::{PASSED, at_once, unauthorized, unavailable};
 use crate::support::{AUDIENCE, bearer, issuer_of, key, outcome, send};
 
 /// Refusals have 4 MiB, which are enough for some twenty thousand.
-const GARBAGE: usize = 30_000;
+const GARBAGE: usize = 25_000;
 
 #[tokio::test]
 async fn rows_39_and_40_a_flood_of_garbage_is_forgotten_and_drives_no_good_verdict_out() {
-    let (opaque, http) = asking();
+    // Time stands still, however long this takes: no verdict ends by itself.
+    let (opaque, http) = asking_about(active(), |builder| builder.clock(ManualClock::now()));
     let layer = AuthLayer::new(opaque);
     assert_eq!(ask(&layer, "good").await, PASSED);
     for number in 0..GARBAGE {
@@ -25,12 +26,12 @@ async fn rows_39_and_40_a_flood_of_garbage_is_forgotten_and_drives_no_good_verdi
         assert_eq!(answer, unauthorized(Reason::TokenInactive));
     }
     assert_eq!(http.total(), 1 + GARBAGE);
-    // Two thirds of the refusals are remembered, whichever they are.
-    for number in (0..GARBAGE).step_by(30) {
+    // Most of the refusals are remembered, whichever they are, and some are not.
+    for number in (0..GARBAGE).step_by(25) {
         ask(&layer, &format!("garbage-{number}")).await;
     }
     let forgotten = http.total() - 1 - GARBAGE;
-    assert!((150..=600).contains(&forgotten), "{forgotten} of a thousand were forgotten");
+    assert!((80..=500).contains(&forgotten), "{forgotten} of a thousand were forgotten");
     assert_eq!(at_once(ask(&layer, "good")), Some(PASSED), "without a question");
 }
 
