@@ -108,11 +108,8 @@ impl Authority {
 
     /// Refuses at once, before anybody gets in line.
     fn paused(&self) -> Result<(), AuthError> {
-        let (now, mut health) = (self.clock.instant(), self.health());
-        match health.breaker.state(now) {
-            BreakerState::Open => health.breaker.admit(now, Duration::ZERO).map_err(paused),
-            _ => Ok(()),
-        }
+        let pause = self.health().breaker.pause(self.clock.instant());
+        pause.map_or(Ok(()), |pause| Err(paused(pause)))
     }
 
     async fn place(&self, limit: Duration) -> Result<SemaphorePermit<'_>, AuthError> {

@@ -46,15 +46,22 @@ impl Breaker {
 
     /// Whether a call may be made that takes at most `limit`; else, when to come again.
     pub(super) fn admit(&mut self, now: Instant, limit: Duration) -> Result<(), Duration> {
+        if let Some(pause) = self.pause(now) {
+            return Err(pause);
+        }
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Probing { until: now.checked_add(limit).unwrap_or(now) };
+        }
+        Ok(())
+    }
+
+    /// For how long no call may be made: while it is open, and while a probe is under way.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         match self.phase {
-            Phase::Closed => Ok(()),
             Phase::Open { until } | Phase::Probing { until } if now < until => {
-                Err(until.saturating_duration_since(now))
+                Some(until.saturating_duration_since(now))
             }
-            _ => {
-                self.phase = Phase::Probing { until: now.checked_add(limit).unwrap_or(now) };
-                Ok(())
-            }
+            _ => None,
         }
     }
 

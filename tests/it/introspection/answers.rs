@@ -187,10 +187,11 @@ async fn without_a_configured_audience_tokens_for_anybody_are_accepted() {
 /// RFC 7800, RFC 8705 §3.2, RFC 9449 §6.2: for whoever proves that key, and nobody does.
 #[tokio::test]
 async fn a_token_that_is_bound_to_its_sender_is_refused() {
-    for cnf in [r#"{"jkt":"x"}"#, r##"{"x5t#S256":"x"}"##, "{}", "null", "1", r#""x""#] {
+    for cnf in [r#"{"jkt":"x"}"#, r##"{"x5t#S256":"x"}"##, "{}", "1", r#""x""#, "[null]"] {
         let body = with(&format!(r#""cnf":{cnf}"#));
         assert_eq!(judged(&body).await, refused(Reason::SenderConstrained), "{body}");
         assert_eq!(judged(&body.replace("cnf", "cnf2")).await, ACCEPTED, "{body}");
+        assert_eq!(judged(&with(r#""cnf":null"#)).await, ACCEPTED, "as good as left out");
     }
 }
 

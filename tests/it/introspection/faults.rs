@@ -23,6 +23,7 @@ fn faults() -> Vec<(Fault, &'static str)> {
     };
     let good = active().to_string();
     let malformed = " did not answer with an introspection response (RFC 7662 §2.2)";
+    let no_json = " did not answer with JSON";
     let wrong_type = " did not answer with the content type `application/json`";
     vec![
         (status(201), " answered with status 201 Created"),
@@ -44,11 +45,11 @@ fn faults() -> Vec<(Fault, &'static str)> {
         (answer("text/html", &good), wrong_type),
         (answer("application/jwt", &good), wrong_type),
         (answer("application/json, text/html", &good), wrong_type),
-        (Fault::Body(String::new()), malformed),
-        (Fault::Body(good.replace('}', "")), malformed),
-        (Fault::Body("<html>Sign in</html>".into()), malformed),
+        (Fault::Body(String::new()), no_json),
+        (Fault::Body(good.replace('}', "")), no_json),
+        (Fault::Body("<html>Sign in</html>".into()), no_json),
         (Fault::Body("null".into()), malformed),
-        (Fault::Oversize(64 * 1024), malformed),
+        (Fault::Oversize(64 * 1024), no_json),
         (Fault::Oversize(64 * 1024 + 1), " the answer is too large"),
         (Fault::Oversize(8 * 1024 * 1024), " the answer is too large"),
     ]

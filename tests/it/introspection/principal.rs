@@ -127,7 +127,7 @@ async fn scopes_are_a_string_or_a_list_of_scope_tokens() {
         answer["scope"] = bad;
         script.says(&answer);
         let token = format!("token-{}", script.calls());
-        assert_eq!(script.ask(&token).await, refused(Reason::ScopeMalformed), "{answer}");
+        assert_eq!(script.ask(&token).await, unavailable(Reason::AuthorityUnavailable), "{answer}");
     }
     for wrong in [json!(1), json!({"a": true}), json!(true), json!(["a", 1]), json!([["a"]])] {
         let script = Script::new(|builder| builder);
