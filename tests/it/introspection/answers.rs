@@ -230,3 +230,15 @@ async fn a_token_is_one_to_be_borne_and_no_other() {
         assert_eq!(judged(&with(wrong)).await, UNUSABLE, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn an_empty_name_of_the_issuer_or_a_type_is_another_one() {
+    for (name, reason) in [
+        ("iss", Reason::IssuerRefused),
+        ("token_type", Reason::NotAnAccessToken),
+        ("token_use", Reason::NotAnAccessToken),
+    ] {
+        assert_eq!(judged(&with(&format!(r#""{name}":null"#))).await, ACCEPTED, "{name}");
+        assert_eq!(judged(&with(&format!(r#""{name}":"""#))).await, refused(reason), "{name}");
+    }
+}

@@ -151,3 +151,28 @@ async fn clones_share_it_and_other_authenticators_do_not() {
     assert_eq!(outcome(&other.response("token").await).0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(script.calls(), 6);
 }
+
+/// Calls from before may still take all other places.
+#[tokio::test]
+async fn nobody_gets_in_line_behind_a_probe() {
+    let script = Script::new(|builder| builder);
+    script.fails(500);
+    script.http.hold();
+    let mut requests = Vec::new();
+    for index in 0..70 {
+        requests.push(script.start(&format!("token-{index}")).await);
+    }
+    for _ in 0..5 {
+        script.http.let_pass(1);
+        settle().await;
+    }
+    assert_eq!((state(&script), script.opaque.status().in_flight), (BreakerState::Open, 63));
+    script.clock.advance(seconds(1));
+    let probe = script.start("probe").await;
+    assert_eq!((state(&script), script.opaque.status().in_flight), (BreakerState::HalfOpen, 64));
+    let late = script.start("late").await;
+    let told = late.is_finished();
+    script.http.release();
+    assert_eq!((late.await.unwrap(), told), (PAUSED, true));
+    assert_eq!(probe.await.unwrap(), DOWN);
+}

@@ -143,3 +143,27 @@ async fn a_layer_that_keeps_no_verdicts_asks_each_time() {
     settle().await;
     assert_eq!((script.ask("token").await, script.calls()), (ACCEPTED, 3));
 }
+
+#[tokio::test]
+async fn what_was_refused_for_one_request_is_asked_for_again() {
+    let script = Script::new(contextual);
+    judges_methods(&script);
+    for calls in [1, 3] {
+        assert_eq!(
+            (by(&script, Method::POST).await, script.calls()),
+            (refused(Reason::TokenInactive), calls)
+        );
+        assert_eq!((by(&script, Method::GET).await, script.calls()), (ACCEPTED, calls + 1));
+    }
+}
+
+#[tokio::test]
+async fn with_no_time_of_reuse_what_was_refused_is_asked_for_again() {
+    let script = Script::new(|builder| builder.reuse_for(Duration::ZERO));
+    script.says(&json!({"active": false}));
+    for calls in 1..4 {
+        assert_eq!((script.ask("token").await, script.calls()), (refused(Reason::TokenInactive), calls));
+    }
+    script.says(&active());
+    assert_eq!((script.ask("token").await, script.calls()), (ACCEPTED, 4));
+}

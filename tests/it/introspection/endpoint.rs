@@ -149,3 +149,25 @@ async fn the_metadata_of_another_issuer_lead_nowhere() {
     scene.server.set_issuer_id(id);
     assert_eq!((scene.ask(&token).await, scene.calls()), (ACCEPTED, 1));
 }
+
+#[tokio::test]
+async fn metadata_that_did_not_name_the_endpoint_are_read_again() {
+    let scene = Scene::start().await;
+    let (token, endpoint) = (scene.token(), scene.server.introspection_endpoint());
+    scene.server.set_metadata("introspection_endpoint", serde_json::Value::Null);
+    assert_eq!(scene.ask(&token).await, DOWN);
+    assert!(scene.last_error().ends_with("names no `introspection_endpoint`"), "{}", scene.last_error());
+    scene.server.set_metadata("introspection_endpoint", endpoint);
+    assert_eq!(scene.ask(&token).await, ACCEPTED);
+}
+
+/// Whoever sends garbage must not cause more calls than an honest caller.
+#[tokio::test]
+async fn an_odd_token_does_not_have_the_metadata_read_again() {
+    let scene = Scene::start().await;
+    scene.server.set_introspection_fault(Fault::Status(http::StatusCode::BAD_REQUEST));
+    for index in 0..5 {
+        assert_eq!(scene.ask(&format!("odd-{index}")).await, DOWN);
+    }
+    assert_eq!((scene.calls(), scene.server.counts().discovery), (5, 1));
+}

@@ -232,3 +232,19 @@ fn the_authority_is_that_of_the_tokens_issuer() {
     }
     assert_eq!(ours.id(), ISSUER);
 }
+
+/// The authority may refuse deleting alone: that says nothing about who reads.
+#[tokio::test]
+async fn what_the_authority_refuses_for_one_request_is_refused_for_no_other() {
+    let server = Confirmed::with(|builder| {
+        builder.with_context(|request| vec![("method".into(), request.method().to_string())])
+    })
+    .await;
+    let token = server.token();
+    assert_eq!(server.ask(&strict(), &token).await, (ACCEPTED, ASKED));
+    server.scene.server.set_answer(&token, json!({"active": false}));
+    assert_eq!(server.ask(&strict(), &token).await, (refused(Reason::TokenInactive), ASKED));
+    assert_eq!(server.ask(&plain(), &token).await, (ACCEPTED, NOT_ASKED));
+    server.scene.server.set_answer(&token, json!({"active": true, "aud": AUDIENCE}));
+    assert_eq!(server.ask(&strict(), &token).await, (ACCEPTED, ASKED));
+}

@@ -15,6 +15,7 @@ mod opening;
 mod principal;
 mod profile;
 mod question;
+mod sharing;
 mod signed;
 mod stale;
 mod times;

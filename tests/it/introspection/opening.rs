@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use portcullis::{BreakerState, Reason};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{ACCEPTED, Answer, Script, active, refused, seconds, unavailable};
+use crate::log::Log;
 
 const DOWN: Answer = unavailable(Reason::AuthorityUnavailable);
 const PAUSED: Answer = unavailable(Reason::AuthorityPaused);
@@ -93,4 +95,15 @@ async fn answers_about_one_request_alone_do_not_open_it() {
         script.ask("odd").await;
     }
     assert_eq!((state(&script), script.calls()), (BreakerState::Open, 5));
+}
+
+#[tokio::test]
+async fn the_operator_is_told_that_an_authority_is_left_alone_for_its_slowness() {
+    let (log, _guard) = Log::capture(LevelFilter::ERROR);
+    let script = Script::new(|builder| builder);
+    slowly(&script, 5, seconds(2)).await;
+    assert_eq!(state(&script), BreakerState::Open);
+    let (lines, status) = (log.take(), script.opaque.status());
+    assert!(lines.contains("ERROR portcullis: a token could not be introspected"), "{lines:?}");
+    assert!(status.last_error.is_some() && status.failures == 5, "{status:?}");
 }
