@@ -1,9 +1,11 @@
 //! Verdicts that are used again: one call for all who wait, how fresh a route wants them, and how they are called back.
 
 mod caches;
+mod clocks;
 mod custom;
 mod flights;
 mod freshness;
+mod gaps;
 mod keys;
 mod landings;
 mod lists;
