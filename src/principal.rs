@@ -201,7 +201,7 @@ impl Principal {
     #[cfg(feature = "introspection")]
     pub(crate) fn confirmed(mut self, said: Confirmed) -> Self {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.verified_at = said.asked;
+        facts.verified_at = said.asked.wall;
         facts.by_authority = true;
         if let Some(scopes) = said.scopes {
             facts.scopes = scopes;

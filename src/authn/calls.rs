@@ -47,11 +47,11 @@ struct Line {
     latest: u64,
 }
 
-/// When a call is made, how long it may take, and how old one may be that somebody else has made.
+/// When a call is made, whether by a guard, and how old one may be that somebody else has made.
 #[derive(Clone, Copy)]
 pub(super) struct Timing {
     pub(super) asked: Instant,
-    pub(super) limit: Duration,
+    pub(super) again: bool,
     pub(super) oldest: Option<Instant>,
 }
 
@@ -59,6 +59,8 @@ pub(super) struct Timing {
 #[derive(Clone)]
 pub(super) struct Call {
     number: u64,
+    /// By a guard, for which it was worth to ask an authority.
+    again: bool,
     asked: Instant,
     limit: Duration,
     flight: Arc<Flight<Outcome>>,
@@ -67,17 +69,20 @@ pub(super) struct Call {
 /// What became of the wish to make a call.
 pub(super) enum Sent {
     Call(Call),
+    /// Somebody else's call, which is under way.
+    Joined(Call),
     /// Somebody else's call has just landed.
     Known(Outcome),
 }
 
 impl Calls {
-    /// A call that was sent no earlier than `oldest`.
-    pub(super) fn join(&self, digest: Digest, now: Instant, oldest: Option<Instant>) -> Option<Call> {
+    /// A call that can be joined unseen: one of the same kind. On a plain route an authenticator may have its verdict at once, and
+    /// need not wait for what a guard wants to know.
+    pub(super) fn join(&self, digest: Digest, timing: Timing) -> Option<Call> {
         if self.under_way.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.table().joinable(digest, now, oldest).cloned()
+        self.table().joinable(digest, timing).filter(|call| call.again == timing.again).cloned()
     }
 
     /// Makes a call, unless somebody else just did: then `known` may have its outcome, or it can be joined. `work` is given its
@@ -85,7 +90,8 @@ impl Calls {
     pub(super) fn send<W, C>(
         &self,
         digest: Digest,
-        Timing { asked, limit, oldest }: Timing,
+        limit: Duration,
+        timing @ Timing { asked, again, .. }: Timing,
         known: impl FnOnce() -> Option<Outcome>,
         work: impl FnOnce(u64) -> (W, C),
     ) -> Result<Sent, AuthError>
@@ -95,8 +101,8 @@ impl Calls {
     {
         let runtime = runtime()?;
         let mut table = self.table();
-        if let Some(call) = table.joinable(digest, asked, oldest) {
-            return Ok(Sent::Call(call.clone()));
+        if let Some(call) = table.joinable(digest, timing) {
+            return Ok(Sent::Joined(call.clone()));
         }
         // What lands is remembered with the lock held, so it is either under way or known.
         if let Some(outcome) = known() {
@@ -109,7 +115,7 @@ impl Calls {
         let (work, crashed) = work(number);
         let due = asked.checked_add(limit.saturating_add(GRACE));
         let flight = Arc::new(Flight::launch(&runtime, due, work, crashed));
-        let call = Call { number, asked, limit, flight };
+        let call = Call { number, again, asked, limit, flight };
         let line = table.lines.entry(digest).or_default();
         line.calls.push(call.clone());
         line.latest = number;
@@ -141,8 +147,8 @@ impl Calls {
 }
 
 impl Table {
-    fn joinable(&self, digest: Digest, now: Instant, oldest: Option<Instant>) -> Option<&Call> {
-        self.lines.get(&digest)?.latest().filter(|call| call.serves(now, oldest))
+    fn joinable(&self, digest: Digest, Timing { asked, oldest, .. }: Timing) -> Option<&Call> {
+        self.lines.get(&digest)?.latest().filter(|call| call.serves(asked, oldest))
     }
 
     /// Clears away what vanished with its runtime, which has nobody else to do that; once a second. False if that made no room.

@@ -157,7 +157,10 @@ impl Authenticator for JwtAuthenticator {
     }
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
-        self.judge.own_clock.clone()
+        let own_clock = self.judge.own_clock.clone();
+        #[cfg(feature = "introspection")]
+        let own_clock = own_clock.or_else(|| self.authority.as_ref().and_then(Authenticator::clock));
+        own_clock
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Verdict;
 use super::cache::{Digest, REFUSAL_BYTES, VerdictCache};
-use super::calls::{Calls, Outcome, RETRY_AFTER, Sent, Timing};
+use super::calls::{Calls, Outcome, RETRY_AFTER, Sent};
 use super::future::BoxedVerdict;
 use super::revocations::{Mark, Marks, Revocations};
 use super::terms::Span;
@@ -71,11 +71,9 @@ impl Memory {
         let Case { digest: Some(digest), demand, .. } = *case else {
             return Err(AuthError::unavailable(RETRY_AFTER));
         };
-        let oldest = demand.oldest.and_then(|oldest| oldest.instant);
-        let timing = Timing { asked: demand.now.instant, limit, oldest };
         let (owner, case) = (Arc::downgrade(self), case.clone());
         let landed = || self.landed(digest, demand);
-        self.calls.send(digest, timing, landed, |number| {
+        self.calls.send(digest, limit, demand.timing(), landed, |number| {
             let crashed_of = Weak::clone(&owner);
             let work = async move {
                 let late = |_| Err(AuthError::unavailable(RETRY_AFTER));

@@ -24,7 +24,7 @@ mod waiting;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
@@ -134,6 +134,8 @@ pub struct Verdict {
     pub reuse: Reuse,
     lease: Option<Arc<Lease>>,
     grace: Option<Arc<Grace>>,
+    /// When an authority was asked, where that is known by the layer's own stopwatch.
+    asked: Option<Instant>,
 }
 
 impl Verdict {
@@ -151,7 +153,7 @@ impl Verdict {
     }
 
     const fn new(principal: Principal, reuse: Reuse) -> Self {
-        Self { principal, reuse, lease: None, grace: None }
+        Self { principal, reuse, lease: None, grace: None, asked: None }
     }
 
     /// Ends it with the key that it depends on.
@@ -168,6 +170,12 @@ impl Verdict {
         self
     }
 
+    #[cfg(feature = "introspection")]
+    fn asked_at(mut self, asked: Instant) -> Self {
+        self.asked = Some(asked);
+        self
+    }
+
     /// Adds that the authority was asked, and what it said.
     #[cfg(feature = "introspection")]
     fn confirmed(mut self, said: Confirmed, reusable: bool) -> Result<Self, crate::AuthError> {
@@ -181,6 +189,7 @@ impl Verdict {
             (reuse, None) if reusable => reuse,
             _ => Reuse::Never,
         };
+        self.asked = Some(said.asked.instant);
         self.principal = self.principal.confirmed(said);
         Ok(self)
     }
@@ -193,7 +202,7 @@ impl Verdict {
             Reuse::Until(time) => Some(Span::until(time, now)),
         };
         let terms = Terms {
-            asked: self.principal.asked_at(now),
+            asked: self.asked.or_else(|| self.principal.asked_at(now)),
             lasts,
             lease: self.lease,
             grace: self.grace,

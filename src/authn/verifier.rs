@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::cache::Digest;
-use super::calls::{Call, Outcome, Sent};
+use super::calls::{Call, Outcome, Sent, Timing};
 use super::extract::{Found, extract};
 use super::future::State as Judging;
 use super::memory::{Case, Memory};
@@ -38,7 +38,7 @@ pub(crate) type JudgedLater = Pin<Box<dyn Future<Output = Landing> + Send>>;
 /// What became of a verdict that was waited for.
 pub(crate) enum Landing {
     Judged(Outcome),
-    /// The call vanished with its runtime: judge again.
+    /// The call vanished with its runtime, or was of no use here: judge again.
     Vanished,
 }
 
@@ -56,6 +56,21 @@ pub(crate) struct Oldest {
     /// `None` reaches back beyond what the platform can tell: any verdict of an authority will do.
     pub(crate) instant: Option<Instant>,
     pub(crate) wall: SystemTime,
+}
+
+impl Demand {
+    pub(super) fn timing(self) -> Timing {
+        let oldest = self.oldest.and_then(|oldest| oldest.instant);
+        Timing { asked: self.now.instant, again: self.oldest.is_some(), oldest }
+    }
+
+    /// Whether a verdict that somebody else waited for will do here too.
+    fn is_met_by(self, outcome: &Outcome) -> bool {
+        let fresh = |principal: &Principal| {
+            self.oldest.is_none_or(|oldest| principal.facts().terms.asked_since(oldest.instant))
+        };
+        outcome.as_ref().map_or(true, fresh)
+    }
 }
 
 impl Oldest {
@@ -91,9 +106,8 @@ impl<A: Authenticator> Verifier<A> {
         };
         let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
         let case = Case { digest, demand, revocable };
-        let oldest = demand.oldest.and_then(|oldest| oldest.instant);
-        if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.now.instant, oldest)) {
-            return Judged::waiting(Arc::clone(memory), case, call);
+        if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.timing())) {
+            return Judged::joined(Arc::clone(memory), case, call);
         }
         let context = context.with_not_before(demand.oldest.map(|oldest| oldest.wall));
         match self.authenticator.authenticate(&credential, &context).into_state() {
@@ -104,6 +118,7 @@ impl<A: Authenticator> Verifier<A> {
             }
             Judging::Shared(limit, future) if digest.is_some() => match memory.send(&case, limit, future) {
                 Ok(Sent::Call(call)) => Judged::waiting(Arc::clone(memory), case, call),
+                Ok(Sent::Joined(call)) => Judged::joined(Arc::clone(memory), case, call),
                 Ok(Sent::Known(outcome)) => Judged::Ready(memory.finish(&case, outcome)),
                 Err(error) => Judged::Ready(memory.finish(&case, Err(error))),
             },
@@ -170,6 +185,16 @@ impl<A: Authenticator> Origin for Verifier<A> {
 }
 
 impl Judged {
+    /// Waits for a call that was made for somebody else. What was fresh enough for that may not be here: then it is made anew.
+    fn joined(memory: Arc<Memory>, case: Case, call: Call) -> Self {
+        Self::Waiting(Box::pin(async move {
+            match call.outcome().await.filter(|outcome| case.demand.is_met_by(outcome)) {
+                Some(outcome) => Landing::Judged(memory.finish(&case, outcome)),
+                None => Landing::Vanished,
+            }
+        }))
+    }
+
     fn waiting(memory: Arc<Memory>, case: Case, call: Call) -> Self {
         Self::Waiting(Box::pin(async move {
             match call.outcome().await {

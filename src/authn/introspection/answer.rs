@@ -133,17 +133,21 @@ impl Judged<'_> {
     }
 
     pub(super) fn subject(&self) -> Option<&str> {
-        text(&self.answer.sub)
+        name(&self.answer.sub)
     }
 
     pub(super) fn client(&self) -> Option<&str> {
-        text(&self.answer.client_id).or_else(|| text(&self.answer.azp))
+        name(&self.answer.client_id).or_else(|| name(&self.answer.azp))
     }
 }
 
-/// An empty name names nobody.
 fn text<'a>(member: &'a Member<'_>) -> Option<&'a str> {
-    member.as_ref().and_then(Option::as_ref).map(|Text(text)| &**text).filter(|text| !text.is_empty())
+    member.as_ref().and_then(Option::as_ref).map(|Text(text)| &**text)
+}
+
+/// An empty name names nobody.
+fn name<'a>(member: &'a Member<'_>) -> Option<&'a str> {
+    text(member).filter(|name| !name.is_empty())
 }
 
 fn time(member: &Option<Option<NumericDate>>) -> Option<UnixTime> {

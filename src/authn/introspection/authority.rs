@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use url::Url;
 
-use super::breaker::{Breaker, BreakerState};
+use super::breaker::{Breaker, BreakerState, Role};
 use super::exchange::{Exchange, Failure, Parameters};
 use crate::error::{AuthError, Reason};
-use crate::time::{Clock, OncePerSecond};
+use crate::time::{Clock, Moment, OncePerSecond};
 
 /// Calls under way at once.
 const IN_FLIGHT: usize = 64;
@@ -50,7 +50,7 @@ pub struct IntrospectionStatus {
     pub breaker: BreakerState,
     /// Calls sent so far.
     pub calls: u64,
-    /// Calls that failed, or brought nothing that could be used.
+    /// Calls that failed, brought nothing that could be used, or took too long.
     pub failures: u64,
     /// Calls under way.
     pub in_flight: usize,
@@ -66,7 +66,7 @@ pub struct IntrospectionStatus {
 pub(super) struct Said {
     pub(super) body: Bytes,
     pub(super) by: Url,
-    pub(super) asked: SystemTime,
+    pub(super) asked: Moment,
 }
 
 impl Authority {
@@ -124,13 +124,15 @@ impl Authority {
         }
     }
 
-    fn note(&self, failure: Option<&Failure>, took: Duration) {
+    fn note(&self, failure: Option<&Failure>, role: Role, took: Duration) {
         let now = self.clock.instant();
+        let slow = if took < self.slow_after { None } else { Some(&Failure::Slow) };
+        let failure = failure.or(slow);
         let mut health = self.health();
         match failure {
-            None if took < self.slow_after => health.breaker.succeeded(),
-            Some(failure) if !failure.is_general() => health.breaker.abandoned(now),
-            _ => health.breaker.failed(now),
+            None => health.breaker.succeeded(),
+            Some(failure) if !failure.is_general() => health.breaker.abandoned(role, now),
+            Some(_) => health.breaker.failed(role, now),
         }
         health.last_error = failure.cloned();
         let state = health.breaker.state(now);
@@ -172,23 +174,23 @@ impl Authority {
 /// A call from its beginning to its end, which may be that nobody waits for it any more.
 struct Asking<'a> {
     authority: &'a Authority,
-    asked: SystemTime,
-    began: Instant,
+    asked: Moment,
+    role: Role,
     ended: bool,
 }
 
 impl<'a> Asking<'a> {
     fn begin(authority: &'a Authority, limit: Duration) -> Result<Self, AuthError> {
-        let began = authority.clock.instant();
-        authority.health().breaker.admit(began, limit).map_err(paused)?;
+        let asked = Moment { instant: authority.clock.instant(), wall: authority.clock.now() };
+        let role = authority.health().breaker.admit(asked.instant, limit).map_err(paused)?;
         authority.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { authority, asked: authority.clock.now(), began, ended: false })
+        Ok(Self { authority, asked, role, ended: false })
     }
 
     fn end(&mut self, failure: Option<&Failure>) {
         self.ended = true;
-        let took = self.authority.clock.instant().saturating_duration_since(self.began);
-        self.authority.note(failure, took);
+        let took = self.authority.clock.instant().saturating_duration_since(self.asked.instant);
+        self.authority.note(failure, self.role, took);
     }
 }
 
@@ -196,7 +198,8 @@ impl Drop for Asking<'_> {
     /// A probe that nobody waits for has found out nothing: the next one is due.
     fn drop(&mut self) {
         if !self.ended {
-            self.authority.health().breaker.abandoned(self.authority.clock.instant());
+            let now = self.authority.clock.instant();
+            self.authority.health().breaker.abandoned(self.role, now);
         }
     }
 }

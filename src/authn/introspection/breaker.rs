@@ -19,6 +19,14 @@ pub enum BreakerState {
     HalfOpen,
 }
 
+/// What a call is to the breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Usual,
+    /// It finds out whether the authority is there again.
+    Probe,
+}
+
 #[derive(Debug)]
 pub(super) struct Breaker {
     failures: u32,
@@ -45,14 +53,15 @@ impl Breaker {
     }
 
     /// Whether a call may be made that takes at most `limit`; else, when to come again.
-    pub(super) fn admit(&mut self, now: Instant, limit: Duration) -> Result<(), Duration> {
+    pub(super) fn admit(&mut self, now: Instant, limit: Duration) -> Result<Role, Duration> {
         if let Some(pause) = self.pause(now) {
             return Err(pause);
         }
-        if !matches!(self.phase, Phase::Closed) {
-            self.phase = Phase::Probing { until: now.checked_add(limit).unwrap_or(now) };
+        if matches!(self.phase, Phase::Closed) {
+            return Ok(Role::Usual);
         }
-        Ok(())
+        self.phase = Phase::Probing { until: now.checked_add(limit).unwrap_or(now) };
+        Ok(Role::Probe)
     }
 
     /// For how long no call may be made: while it is open, and while a probe is under way.
@@ -70,13 +79,13 @@ impl Breaker {
     }
 
     /// Failed, or took too long to be waited for by everybody.
-    pub(super) fn failed(&mut self, now: Instant) {
+    pub(super) fn failed(&mut self, role: Role, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        let opens = match self.phase {
-            Phase::Closed => self.failures >= THRESHOLD,
-            Phase::Probing { .. } => true,
+        let opens = match (self.phase, role) {
+            (Phase::Closed, _) => self.failures >= THRESHOLD,
+            (Phase::Probing { .. }, Role::Probe) => true,
             // Those that were sent before it opened tell nothing new.
-            Phase::Open { .. } => false,
+            _ => false,
         };
         if opens {
             self.openings = self.openings.saturating_add(1);
@@ -85,8 +94,8 @@ impl Breaker {
     }
 
     /// A call that was given up, or told nothing about the authority: if it was the probe, another one is due.
-    pub(super) fn abandoned(&mut self, now: Instant) {
-        if let Phase::Probing { .. } = self.phase {
+    pub(super) fn abandoned(&mut self, role: Role, now: Instant) {
+        if let (Phase::Probing { .. }, Role::Probe) = (self.phase, role) {
             self.phase = Phase::Open { until: now };
         }
     }
@@ -110,8 +119,8 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new();
         for _ in 0..THRESHOLD {
-            assert_eq!(breaker.admit(now, LIMIT), Ok(()));
-            breaker.failed(now);
+            assert_eq!(breaker.admit(now, LIMIT), Ok(Role::Usual));
+            breaker.failed(Role::Usual, now);
         }
         breaker
     }
@@ -123,7 +132,7 @@ mod tests {
         let mut breaker = Breaker::new();
         for _ in 0..20 {
             for _ in 1..THRESHOLD {
-                breaker.failed(now);
+                breaker.failed(Role::Usual, now);
             }
             breaker.succeeded();
         }
@@ -136,15 +145,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut breaker = opened(now);
         assert_eq!(breaker.admit(now, LIMIT), Err(second));
-        assert_eq!(breaker.admit(now + second, LIMIT), Ok(()));
+        assert_eq!(breaker.admit(now + second, LIMIT), Ok(Role::Probe));
         assert_eq!(breaker.admit(now + second, LIMIT), Err(LIMIT));
-        breaker.failed(now + second);
+        breaker.failed(Role::Probe, now + second);
         // The next pause is longer.
         assert_eq!(breaker.admit(now + second, LIMIT), Err(2 * second));
-        assert_eq!(breaker.admit(now + 3 * second, LIMIT), Ok(()));
+        assert_eq!(breaker.admit(now + 3 * second, LIMIT), Ok(Role::Probe));
         breaker.succeeded();
         assert_eq!(breaker.state(now), BreakerState::Closed);
-        assert_eq!(breaker.admit(now, LIMIT), Ok(()));
+        assert_eq!(breaker.admit(now, LIMIT), Ok(Role::Usual));
     }
 
     #[test]
@@ -163,12 +172,12 @@ mod tests {
         let mut breaker = opened(now);
         let probed = now + Duration::from_secs(1);
         assert!(breaker.admit(probed, LIMIT).is_ok());
-        breaker.abandoned(probed);
+        breaker.abandoned(Role::Probe, probed);
         assert!(breaker.admit(probed, LIMIT).is_ok());
         assert!(breaker.admit(probed, LIMIT).is_err());
         // Before it opened nothing is lost with it.
         let mut breaker = Breaker::new();
-        breaker.abandoned(now);
+        breaker.abandoned(Role::Usual, now);
         assert_eq!(breaker.state(now), BreakerState::Closed);
     }
 
@@ -176,7 +185,10 @@ mod tests {
     fn late_failures_do_not_prolong_the_pause() {
         let now = SystemClock.instant();
         let mut breaker = opened(now);
-        breaker.failed(now + Duration::from_millis(900));
-        assert!(breaker.admit(now + Duration::from_secs(1), LIMIT).is_ok());
+        breaker.failed(Role::Usual, now + Duration::from_millis(900));
+        let probed = now + Duration::from_secs(1);
+        assert_eq!(breaker.admit(probed, LIMIT), Ok(Role::Probe));
+        breaker.failed(Role::Usual, probed);
+        assert_eq!(breaker.state(probed), BreakerState::HalfOpen);
     }
 }

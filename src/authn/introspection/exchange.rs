@@ -66,6 +66,8 @@ pub(super) enum Failure {
     Signature { url: String, reason: Reason },
     #[error("the authority did not answer in time")]
     Timeout,
+    #[error("the authority answered too slowly")]
+    Slow,
     #[error("the keys for signed answers could not be fetched")]
     Keys,
 }

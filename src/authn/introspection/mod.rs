@@ -32,7 +32,7 @@ use crate::flight::GRACE;
 use crate::keys::{Issuer, shown};
 use crate::principal::Principal;
 use crate::scope::ScopeSet;
-use crate::time::{Clock, UnixTime};
+use crate::time::{Clock, Moment, UnixTime};
 
 /// Judges bearer tokens by asking the authorization server that issued them (RFC 7662).
 ///
@@ -91,7 +91,7 @@ type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
 
 /// What an authority said about a token that it accepts.
 pub(crate) struct Confirmed {
-    pub(crate) asked: SystemTime,
+    pub(crate) asked: Moment,
     pub(crate) subject: Option<Box<str>>,
     /// `None` where it says nothing about scopes.
     pub(crate) scopes: Option<ScopeSet>,
@@ -179,15 +179,16 @@ impl Inner {
         parameters: Option<&Parameters>,
         reusable: bool,
     ) -> Result<Verdict, AuthError> {
-        let principal = |document: &str, answer: &Judged<'_>, asked| self.principal(document, answer, asked);
-        let principal = self.ask(token, parameters, reusable, principal).await?;
-        if !reusable {
-            return Ok(Verdict::once(principal));
-        }
-        let asked = principal.verified_at();
-        let cap = asked.checked_add(self.reuse_for).unwrap_or(asked);
-        let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
-        Ok(Verdict::until(principal, until).with_grace(self.grace.clone()))
+        let verdict = |document: &str, answer: &Judged<'_>, asked: Moment| {
+            let principal = self.principal(document, answer, asked.wall);
+            if !reusable {
+                return Verdict::once(principal).asked_at(asked.instant);
+            }
+            let cap = asked.wall.checked_add(self.reuse_for).unwrap_or(asked.wall);
+            let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
+            Verdict::until(principal, until).with_grace(self.grace.clone()).asked_at(asked.instant)
+        };
+        self.ask(token, parameters, reusable, verdict).await
     }
 
     /// Asks, judges what is answered, and makes something of it if it is right. What is said about one request alone is not
@@ -197,7 +198,7 @@ impl Inner {
         token: &str,
         parameters: Option<&Parameters>,
         reusable: bool,
-        accept: impl FnOnce(&str, &Judged<'_>, SystemTime) -> T,
+        accept: impl FnOnce(&str, &Judged<'_>, Moment) -> T,
     ) -> Result<T, AuthError> {
         let read = async |said: Said| {
             let (asked, url) = (said.asked, shown(said.by.as_str()));
@@ -212,7 +213,7 @@ impl Inner {
         };
         let (judged, asked) = self.authority.ask(token, parameters, read).await?;
         judged.map_err(|reason| {
-            let until = asked.checked_add(self.inactive_for).unwrap_or(asked);
+            let until = asked.wall.checked_add(self.inactive_for).unwrap_or(asked.wall);
             if reusable { AuthError::from(reason).until(until) } else { reason.into() }
         })
     }
@@ -222,7 +223,7 @@ impl Inner {
         let url = || shown(said.by.as_str());
         let text = String::from_utf8(said.body.into()).map_err(|_| Failure::NoJson { url: url() })?;
         let Some(profile) = &self.profile else { return Ok(text) };
-        let opened = profile.open(text.trim(), said.asked.into(), &*self.authority.clock).await;
+        let opened = profile.open(text.trim(), said.asked.wall.into(), &*self.authority.clock).await;
         opened.map_err(|unopened| match unopened {
             Unopened::Refused(reason) => Failure::Signature { url: url(), reason },
             Unopened::NoKeys => Failure::Keys,
