@@ -12,7 +12,7 @@ use portcullis::{
 };
 use serde_json::{Value, json};
 
-use super::{ACCEPTED, Answer, Authority, Scene, active, counted, guarded, introspection, refused, seconds};
+use super::{ACCEPTED, Answer, Authority, Scene, active, guarded, introspection, refused, seconds};
 use crate::support::{AUDIENCE, ISSUER, bearer, issuer_of, key, outcome, send, token};
 
 const ZERO: Duration = Duration::ZERO;

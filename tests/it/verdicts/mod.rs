@@ -6,6 +6,7 @@ mod custom;
 mod flights;
 mod freshness;
 mod gaps;
+mod holes;
 mod keys;
 mod landings;
 mod lists;
