@@ -1,30 +1,22 @@
 //! JWT access tokens, judged here with the issuer's keys.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+pub use builder::JwtAuthenticatorBuilder;
 
 #[cfg(feature = "introspection")]
 use super::introspection::IntrospectionAuthenticator;
 use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
-use crate::error::{AuthError, ConfigError, Reason};
-use crate::jose::{Buffers, Parts, Rules, Token, Typ, Verified};
+use crate::error::{AuthError, Reason};
+use crate::jose::{Buffers, Parts, Rules, Token, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::principal::Principal;
 use crate::time::{Clock, SystemClock, UnixTime};
-
-/// Tolerated between the clocks of the issuer and of this server.
-const LEEWAY: Duration = Duration::from_secs(30);
-
-/// More leeway than this hides a broken clock.
-const MAX_LEEWAY: Duration = Duration::from_secs(300);
-
-/// No access token should live longer: it cannot be called back.
-const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-
-/// Bytes of a whole token.
-const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
 ///
@@ -56,18 +48,6 @@ pub struct JwtAuthenticator {
     authority: Option<IntrospectionAuthenticator>,
 }
 
-/// Builds a [`JwtAuthenticator`].
-#[derive(Debug)]
-#[must_use]
-pub struct JwtAuthenticatorBuilder {
-    issuers: Vec<Issuer>,
-    rules: Rules,
-    max_token_len: usize,
-    clock: Option<Arc<dyn Clock>>,
-    #[cfg(feature = "introspection")]
-    authority: Option<IntrospectionAuthenticator>,
-}
-
 struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
@@ -90,20 +70,7 @@ pub(super) enum Stop {
 impl JwtAuthenticator {
     /// Starts with an issuer, and the audience by which that issuer knows this server.
     pub fn builder(issuer: Issuer, audience: impl Into<String>) -> JwtAuthenticatorBuilder {
-        JwtAuthenticatorBuilder {
-            issuers: vec![issuer],
-            rules: Rules {
-                typ: Typ::AccessToken,
-                audiences: vec![audience.into()],
-                leeway: LEEWAY,
-                max_lifetime: MAX_LIFETIME,
-                all_rfc9068_claims: false,
-            },
-            max_token_len: MAX_TOKEN_LEN,
-            clock: None,
-            #[cfg(feature = "introspection")]
-            authority: None,
-        }
+        JwtAuthenticatorBuilder::new(issuer, audience.into())
     }
 
     /// Judges as ever, and has the authority confirm it: for a route that asks for that.
@@ -272,114 +239,5 @@ impl fmt::Debug for JwtAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let issuers: Vec<&str> = self.judge.issuers.iter().map(|issuer| &*issuer.id).collect();
         f.debug_struct("JwtAuthenticator").field("issuers", &issuers).finish_non_exhaustive()
-    }
-}
-
-impl JwtAuthenticatorBuilder {
-    /// Accepts tokens of another issuer too.
-    pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
-        self
-    }
-
-    /// Accepts tokens for another audience too: `aud` must hold one of them.
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.rules.audiences.push(audience.into());
-        self
-    }
-
-    /// Accepts tokens whose `typ` is `JWT` or missing, besides `at+jwt`: for providers that do not follow RFC 9068, such as
-    /// Keycloak or Entra ID. Any other explicit type is refused as ever.
-    ///
-    /// # Security
-    /// ID tokens have that type too. They are told apart by their audience, and by `at_hash`, `c_hash` and `events` where
-    /// present: use an audience that is no client's id.
-    pub fn accept_typ_jwt(mut self) -> Self {
-        self.rules.typ = Typ::AccessTokenOrJwt;
-        self
-    }
-
-    /// Demands all claims that RFC 9068 §2.2 does: besides `iss`, `aud` and `exp` also `sub`, `client_id`, `iat` and `jti`.
-    pub fn require_rfc9068_claims(mut self) -> Self {
-        self.rules.all_rfc9068_claims = true;
-        self
-    }
-
-    /// Sets the tolerance between clocks, for `exp`, `nbf` and `iat`; 30 seconds by default, 5 minutes at most.
-    pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.rules.leeway = leeway;
-        self
-    }
-
-    /// Sets the longest lifetime (`exp` − `iat`, without `iat` from now on); 24 hours by default.
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.rules.max_lifetime = lifetime;
-        self
-    }
-
-    /// Sets the length of the longest token, in bytes; 8 KiB by default.
-    pub fn max_token_len(mut self, bytes: usize) -> Self {
-        self.max_token_len = bytes;
-        self
-    }
-
-    /// Gives it an authority for routes that ask for a fresh verdict
-    /// ([`verified_within`](crate::RequireLayer::verified_within)): a token is then judged here as ever, and its issuer is asked
-    /// whether it is still active. Other routes go on without asking. The same introspection may stand beside this authenticator, for
-    /// opaque tokens.
-    ///
-    /// The caller stays who the token says; if the authority names another subject the token is refused. Where the authority
-    /// names scopes, these count. That it refuses a token is remembered for as long as the authority's authenticator says
-    /// (`inactive_for`, 10 seconds); after that, routes that do not ask go by the signature again.
-    ///
-    /// # Security
-    /// With one issuer only: the authority of one would be asked about the tokens of all.
-    #[cfg(feature = "introspection")]
-    pub fn with_introspection(mut self, authority: IntrospectionAuthenticator) -> Self {
-        self.authority = Some(authority);
-        self
-    }
-
-    /// Brings a clock, for the layer too.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
-        self
-    }
-
-    /// The authenticator. Nothing is fetched yet.
-    ///
-    /// # Errors
-    /// If an issuer cannot be used or is listed twice, an audience is empty, or the leeway is longer than 5 minutes.
-    pub fn build(self) -> Result<JwtAuthenticator, ConfigError> {
-        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
-        if self.rules.audiences.iter().any(String::is_empty) {
-            return Err(wrong("audience", "must not be empty"));
-        }
-        if self.rules.leeway > MAX_LEEWAY {
-            return Err(wrong("leeway", "must not be longer than 5 minutes"));
-        }
-        let mut issuers: Vec<Trusted> = Vec::with_capacity(self.issuers.len());
-        for issuer in &self.issuers {
-            let keys = issuer.keys().map_err(Clone::clone)?.clone();
-            if issuer.id().is_empty() {
-                return Err(wrong("issuer", "must not be empty"));
-            }
-            if issuers.iter().any(|other| *other.id == *issuer.id()) {
-                return Err(wrong("issuer", "is listed twice"));
-            }
-            issuers.push(Trusted { id: Arc::clone(issuer.shared_id()), keys });
-        }
-        #[cfg(feature = "introspection")]
-        if let Some(authority) = &self.authority
-            && issuers.iter().any(|issuer| *issuer.id != *authority.issuer())
-        {
-            return Err(wrong("with_introspection", "asks the authority of another issuer"));
-        }
-        let Self { rules, max_token_len, clock, .. } = self;
-        Ok(JwtAuthenticator {
-            #[cfg(feature = "introspection")]
-            authority: self.authority,
-            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
-        })
     }
 }
