@@ -238,8 +238,8 @@ impl HttpClient for Endless {
 #[tokio::test]
 async fn no_call_outlives_its_layer() {
     let http = Endless::default();
-    // The application still has the authenticator: what ends the call is the layer.
-    let authenticator = introspection(http.clone()).build().unwrap();
+    // The application still has the authenticator, and the call has time: what ends it is that the layer goes.
+    let authenticator = introspection(http.clone()).timeout(seconds(3600)).build().unwrap();
     let layer = AuthLayer::new(authenticator.clone());
     let clone = layer.clone();
     let request = tokio::spawn(async move { send(&clone, bearer("a")).await });
