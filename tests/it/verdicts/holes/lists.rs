@@ -33,6 +33,21 @@ fn a_clock_on_the_wall_that_jumps_ahead_and_is_set_back_takes_nothing_off_the_li
     assert!(!list.is_revoked(&mark, None));
 }
 
+/// A credential that goes by the clock on the wall lives longer where that is set back, and what calls it back does too.
+#[test]
+fn a_clock_on_the_wall_that_is_set_back_takes_nothing_off_the_list() {
+    for (back, revoked) in [(3600, true), (0, false)] {
+        let clock = ManualClock::now();
+        let (list, mark) = (empty_list(&clock), Mark::subject(ISSUER, "ann"));
+        list.revoke(mark).unwrap();
+        clock.set_wall(clock.now() - seconds(back));
+        clock.advance(seconds(3600 + 300));
+        assert_eq!((list.len() == 1, list.is_revoked(&mark, None)), (revoked, revoked), "{back}");
+        clock.advance(seconds(back));
+        assert_eq!((list.len(), list.is_revoked(&mark, None)), (0, false), "{back}");
+    }
+}
+
 #[test]
 fn what_is_over_counts_no_more_even_if_nobody_clears_it_away() {
     let (clock, lifetime) = (ManualClock::now(), seconds(3600 + 300));

@@ -104,6 +104,26 @@ async fn what_is_due_to_one_odd_token_stops_nobody_from_asking_about_others() {
 }
 
 #[tokio::test]
+async fn a_probe_with_an_odd_token_leaves_the_place_to_the_next() {
+    for (odd, expected) in [(400, ACCEPTED), (500, PAUSED)] {
+        let (http, clock) = (ScriptedHttpClient::new(), ManualClock::now());
+        http.answer_status(ENDPOINT, StatusCode::BAD_GATEWAY);
+        let layer = AuthLayer::new(introspection(http.clone()).clock(clock.clone()).build().unwrap());
+        let ask = async |token: &str| outcome(&send(&layer, bearer(token)).await);
+        for _ in 0..5 {
+            assert_eq!(ask("good").await, DOWN);
+        }
+        clock.advance(seconds(1));
+        http.answer_by(ENDPOINT, move |request| {
+            let is_odd = request.body().starts_with(b"token=odd");
+            if is_odd { status(odd) } else { json_of(active("good").to_string()) }
+        });
+        assert_eq!(ask("odd").await, DOWN);
+        assert_eq!(ask("good").await, expected, "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_of_one_request_is_not_the_next_ones() {
     let default: fn(Builder) -> Builder = |builder| builder;
     for (configure, again) in

@@ -1,16 +1,20 @@
 //! Requests that meet: at a landing, and while what is over serves because the authority is away.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use portcullis::{AuthLayer, IntrospectionAuthenticator, Reason, require_authenticated};
+use portcullis::{
+    AuthFuture, AuthLayer, Authenticator, Clock as _, Credential, IntrospectionAuthenticator, Match,
+    Principal, Reason, RequestContext, Verdict, require_authenticated,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::{Layer as _, ServiceExt as _};
 
-use super::super::{ACCEPTED, Answer, Scene, seconds, settle, unavailable};
+use super::super::{ACCEPTED, Answer, Scene, seconds, settle, unavailable, until};
 use super::Line;
-use crate::support::{bearer, outcome};
+use crate::support::{bearer, outcome, send};
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -25,7 +29,7 @@ async fn requests_that_race_with_a_landing_make_no_second_call() {
             let (layer, token) = (scene.layer.clone(), Arc::clone(&token));
             tokio::spawn(async move {
                 for _ in 0..3 {
-                    let answer = crate::support::send(&layer, bearer(&token)).await;
+                    let answer = send(&layer, bearer(&token)).await;
                     assert_eq!(outcome(&answer), ACCEPTED);
                 }
             })
@@ -37,6 +41,55 @@ async fn requests_that_race_with_a_landing_make_no_second_call() {
         assert_eq!(scene.calls(), round, "one for each token");
     }
     assert_eq!((scene.plain("another").await, scene.calls()), (ACCEPTED, 501));
+}
+
+/// Judges in work that is shared. The first who asks is held up before it begins, as by a scheduler that takes his turn away.
+struct Judge {
+    held_up: Mutex<Option<mpsc::Receiver<()>>>,
+    asked: Arc<AtomicUsize>,
+    judged: Arc<AtomicUsize>,
+    once: bool,
+}
+
+impl Authenticator for Judge {
+    fn recognizes(&self, _: &Credential<'_>) -> Match {
+        Match::Generic
+    }
+
+    fn authenticate(&self, _: &Credential<'_>, _: &RequestContext<'_>) -> AuthFuture {
+        let held_up = self.held_up.lock().unwrap().take();
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some(turn) = held_up {
+            turn.recv_timeout(seconds(30)).unwrap();
+        }
+        let (judged, once) = (Arc::clone(&self.judged), self.once);
+        AuthFuture::shared(seconds(5), async move {
+            judged.fetch_add(1, Ordering::SeqCst);
+            let hour = portcullis::SystemClock.now() + seconds(3600);
+            let ann = Principal::builder("judge").subject("ann").build();
+            Ok(if once { Verdict::once(ann) } else { Verdict::until(ann, hour) })
+        })
+    }
+}
+
+/// The race above, decided: a call is sent and lands while a request that has found nothing is about to send another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_finds_nothing_and_comes_after_the_landing_sends_nothing() {
+    for (once, calls) in [(false, 1), (true, 2)] {
+        let (take_turn, turn) = mpsc::channel();
+        let (asked, judged) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let held_up = Mutex::new(Some(turn));
+        let judge = Judge { held_up, asked: Arc::clone(&asked), judged: Arc::clone(&judged), once };
+        let layer = AuthLayer::new(judge);
+        let late = layer.clone();
+        let late = tokio::spawn(async move { outcome(&send(&late, bearer("a")).await) });
+        until(|| asked.load(Ordering::SeqCst) == 1).await;
+        assert_eq!(outcome(&send(&layer, bearer("a")).await), ACCEPTED);
+        assert_eq!(judged.load(Ordering::SeqCst), 1);
+        take_turn.send(()).unwrap();
+        assert_eq!(late.await.unwrap(), ACCEPTED);
+        assert_eq!(judged.load(Ordering::SeqCst), calls, "{once}");
+    }
 }
 
 /// A token that is known, whose verdict is over, before a line that is cut or not.
@@ -75,14 +128,14 @@ async fn a_plain_request_that_joins_a_guards_call_is_served_what_is_over() {
 }
 
 /// A request that is held up between the layer and a guard, until there is a permit.
-fn held_up(layer: &AuthLayer<IntrospectionAuthenticator>, until: &Arc<Semaphore>) -> JoinHandle<Answer> {
-    let (layer, until) = (layer.clone(), Arc::clone(until));
+fn held_up(layer: &AuthLayer<IntrospectionAuthenticator>, permit: &Arc<Semaphore>) -> JoinHandle<Answer> {
+    let (layer, permit) = (layer.clone(), Arc::clone(permit));
     let guard = require_authenticated().verified_within(ZERO);
     tokio::spawn(async move {
         let beneath = tower::service_fn(move |request| {
-            let (until, guard) = (Arc::clone(&until), guard.clone());
+            let (permit, guard) = (Arc::clone(&permit), guard.clone());
             async move {
-                until.acquire().await.unwrap().forget();
+                permit.acquire().await.unwrap().forget();
                 let handler = tower::service_fn(async |_| {
                     let response = http::Response::new(http_body_util::Full::<bytes::Bytes>::default());
                     Ok::<_, std::convert::Infallible>(response)
