@@ -14,11 +14,18 @@ use crate::error::AuthError;
 use crate::principal::Facts;
 use crate::time::Moment;
 
-/// Bytes of accepted verdicts: some forty thousand of the usual size.
-pub(super) const VERDICT_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes that a layer may use for what it remembers.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes {
+    pub(super) verdicts: u64,
+    pub(super) refusals: u64,
+}
 
-/// Bytes of refusals. They have a cache of their own, so that no flood of garbage drives out what was accepted.
-pub(super) const REFUSAL_BYTES: u64 = 4 * 1024 * 1024;
+impl Bytes {
+    /// Some fifty thousand verdicts of the usual size. Refusals have a cache of their own, so that no flood of garbage drives out
+    /// what was accepted.
+    pub(super) const DEFAULT: Self = Self { verdicts: 32 * 1024 * 1024, refusals: 4 * 1024 * 1024 };
+}
 
 /// What the cache itself needs for an entry: the key, its place in the table and in the order of eviction.
 const ENTRY_BYTES: u64 = 96;
@@ -44,7 +51,7 @@ struct Refusal {
 }
 
 impl VerdictCache {
-    pub(super) fn new(places: usize, verdict_bytes: u64, refusal_bytes: u64) -> Self {
+    pub(super) fn new(places: usize, bytes: Bytes) -> Self {
         // Seeded by the operating system, as for every hash table of the process; outputs of a pseudo-random function.
         let secret = |_| {
             let random = RandomState::new();
@@ -52,8 +59,8 @@ impl VerdictCache {
         };
         Self {
             secrets: (0..places).map(secret).collect(),
-            verdicts: sized(verdict_bytes, 800),
-            refusals: sized(refusal_bytes, 200),
+            verdicts: sized(bytes.verdicts, 800),
+            refusals: sized(bytes.refusals, 200),
         }
     }
 

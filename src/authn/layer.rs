@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Response;
 use tower_layer::Layer;
 
-use super::cache::VERDICT_BYTES;
+use super::cache::Bytes;
 use super::memory::Memory;
 use super::or::once_each;
 use super::service::Auth;
@@ -55,7 +55,7 @@ impl<A: Authenticator> AuthLayer<A> {
         let presentations = once_each(authenticator.presentations());
         let verifier = Verifier {
             authenticator: Arc::new(authenticator),
-            memory: Arc::new(Memory::new(clock, presentations.len(), VERDICT_BYTES)),
+            memory: Arc::new(Memory::new(clock, presentations.len(), Bytes::DEFAULT)),
             presentations: presentations.into(),
             revocations: None,
             rule: None,
@@ -89,8 +89,20 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
     /// The verdicts are those of this layer and the clones that are made of it from now on.
     #[must_use]
     pub fn verdict_cache(self, bytes: u64) -> Self {
+        self.resize(|sizes| sizes.verdicts = bytes)
+    }
+
+    /// Sets how many bytes the refusals may take that can be used again; 4 MiB by default, of their own. With zero none is.
+    #[must_use]
+    pub fn refusal_cache(self, bytes: u64) -> Self {
+        self.resize(|sizes| sizes.refusals = bytes)
+    }
+
+    fn resize(self, change: impl FnOnce(&mut Bytes)) -> Self {
         self.change(|settings| {
             settings.change_verifier(|verifier| {
+                let mut bytes = verifier.memory.bytes;
+                change(&mut bytes);
                 let clock = verifier.memory.moments.own_clock();
                 verifier.memory = Arc::new(Memory::new(clock, verifier.presentations.len(), bytes));
             });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Verdict;
-use super::cache::{Digest, REFUSAL_BYTES, VerdictCache};
+use super::cache::{Bytes, Digest, VerdictCache};
 use super::calls::{Calls, Outcome, RETRY_AFTER, Sent};
 use super::future::BoxedVerdict;
 use super::revocations::{Mark, Marks, Revocations};
@@ -18,6 +18,7 @@ use crate::principal::Principal;
 use crate::time::{Clock, Moments};
 
 pub(super) struct Memory {
+    pub(super) bytes: Bytes,
     pub(super) moments: Moments,
     pub(super) cache: Option<VerdictCache>,
     pub(super) calls: Calls,
@@ -46,9 +47,10 @@ impl Case {
 
 impl Memory {
     /// `places`: of how many presentations the layer reads credentials.
-    pub(super) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, verdict_bytes: u64) -> Self {
-        let cache = (verdict_bytes > 0).then(|| VerdictCache::new(places, verdict_bytes, REFUSAL_BYTES));
+    pub(super) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, bytes: Bytes) -> Self {
+        let cache = (bytes.verdicts > 0).then(|| VerdictCache::new(places, bytes));
         Self {
+            bytes,
             moments: Moments::new(own_clock),
             cache,
             calls: Calls::default(),

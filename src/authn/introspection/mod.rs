@@ -138,7 +138,8 @@ impl IntrospectionAuthenticator {
             scopes: answer.scopes.clone(),
             exp: answer.exp().map(Into::into),
         };
-        self.inner.ask(token, parameters, parameters.is_none(), confirmed).await
+        let reusable = parameters.is_none() && !self.inner.reuse_for.is_zero();
+        self.inner.ask(token, parameters, reusable, confirmed).await
     }
 }
 

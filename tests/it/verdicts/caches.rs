@@ -261,3 +261,16 @@ async fn what_depends_on_the_request_is_never_used_for_another() {
     assert_eq!(outcome(&guarded(&scene.layer, Duration::ZERO, at("/one")).await), ACCEPTED);
     assert_eq!(scene.calls(), 5);
 }
+
+#[tokio::test]
+async fn without_room_for_refusals_each_is_asked_for_again() {
+    for (bytes, calls) in [(0, 3), (1 << 20, 1)] {
+        let scene = Scene::new();
+        let layer = scene.layer.clone().refusal_cache(bytes);
+        scene.authority.answer("a", serde_json::json!({"active": false}));
+        for _ in 0..3 {
+            assert_eq!(outcome(&send(&layer, bearer("a")).await), refused(Reason::TokenInactive), "{bytes}");
+        }
+        assert_eq!(scene.calls(), calls, "{bytes}");
+    }
+}
