@@ -140,6 +140,8 @@ reasons! {
     NotAnAccessToken: InvalidToken, "not_an_access_token", "the token is of another kind than an access token";
     ClaimMissing: InvalidToken, "claim_missing", "the token lacks a required claim";
     IssuerRefused: InvalidToken, "issuer_refused", "the token's issuer is not accepted";
+    /// The authority does not say for whom the token is. It would pass with `accept_missing_audience()`.
+    AudienceMissing: InvalidToken, "audience_missing", "it is not known for whom the token is meant";
     AudienceRefused: InvalidToken, "audience_refused", "the token is meant for another audience";
     TokenExpired: InvalidToken, "token_expired", "the token has expired";
     TokenNotYetValid: InvalidToken, "token_not_yet_valid", "the token is not valid yet";

@@ -227,6 +227,10 @@ fn log(error: &AuthError) {
             target: "portcullis", reason, status,
             "a guard, limit or extractor runs where no `AuthLayer` has judged the request: put the layer around this route"
         ),
+        Reason::AudienceMissing => tracing::debug!(
+            target: "portcullis", reason, status,
+            "refused because the authority names no audience: if it answers for the tokens of this server alone, build the introspection with `accept_missing_audience()`"
+        ),
         Reason::JwtUnexpected => tracing::debug!(
             target: "portcullis", reason, status,
             "a JWT came where only opaque tokens are judged: put a `JwtAuthenticator` beside the introspection, or build that with `introspect_jwts()`"

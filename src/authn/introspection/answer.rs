@@ -97,7 +97,7 @@ impl<'a> Answer<'a> {
             Some(true) => {}
             None if rules.audience_may_be_missing => {}
             _ if rules.audiences.is_empty() => {}
-            None => return Err(Reason::ClaimMissing),
+            None => return Err(Reason::AudienceMissing),
             Some(false) => return Err(Reason::AudienceRefused),
         }
         if self.cnf.flatten().is_some() {

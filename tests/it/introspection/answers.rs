@@ -143,7 +143,7 @@ async fn the_audience_is_ours_if_there_is_one() {
     type Configure = fn(Builder) -> Builder;
     let [named, two, lenient]: [Configure; 3] =
         [|builder| builder, |builder| builder.audience("other"), Builder::accept_missing_audience];
-    let (other, missing) = (refused(Reason::AudienceRefused), refused(Reason::ClaimMissing));
+    let (other, missing) = (refused(Reason::AudienceRefused), refused(Reason::AudienceMissing));
     let ours = format!("{AUDIENCE:?}");
     let among = format!(r#"["x",{AUDIENCE:?}]"#);
     for (aud, expected) in [

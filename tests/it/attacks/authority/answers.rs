@@ -17,8 +17,8 @@ use crate::support::{AUDIENCE, bearer, jwt, key, outcome, send, token};
 #[tokio::test]
 async fn row_25_an_answer_without_audience_is_for_nobody_unless_that_is_allowed() {
     for (aud, by_default, lenient) in [
-        (None, unauthorized(Reason::ClaimMissing), PASSED),
-        (Some(json!(null)), unauthorized(Reason::ClaimMissing), PASSED),
+        (None, unauthorized(Reason::AudienceMissing), PASSED),
+        (Some(json!(null)), unauthorized(Reason::AudienceMissing), PASSED),
         (Some(json!([])), unauthorized(Reason::AudienceRefused), unauthorized(Reason::AudienceRefused)),
         (Some(json!("")), unauthorized(Reason::AudienceRefused), unauthorized(Reason::AudienceRefused)),
         (Some(json!("app")), unauthorized(Reason::AudienceRefused), unauthorized(Reason::AudienceRefused)),
