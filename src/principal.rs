@@ -190,10 +190,12 @@ impl Principal {
         serde_json::from_str(claims).map_err(|_| AuthError::from(Reason::ClaimsMismatch))
     }
 
-    /// Adds the claims that it was made of.
+    /// Adds the claims that it was made of. Whoever just made it holds the only copy.
     #[cfg(feature = "jwt")]
     pub(crate) fn with_claims(mut self, json: String) -> Self {
-        Arc::make_mut(&mut self.facts).claims = json;
+        if let Some(facts) = Arc::get_mut(&mut self.facts) {
+            facts.claims = json;
+        }
         self
     }
 
@@ -220,7 +222,10 @@ impl Principal {
 
     /// Sets the terms on which it is remembered. Whoever just made it holds the only copy, so nothing is copied.
     pub(crate) fn on(mut self, terms: Terms) -> Self {
-        Arc::make_mut(&mut self.facts).terms = terms;
+        match Arc::get_mut(&mut self.facts) {
+            Some(facts) => facts.terms = terms,
+            None => Arc::make_mut(&mut self.facts).terms = terms,
+        }
         self
     }
 

@@ -79,6 +79,10 @@ impl Moments {
         Moment { instant, wall }
     }
 
+    pub(crate) const fn is_of_the_machine(&self) -> bool {
+        self.own_clock.is_none()
+    }
+
     pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
         self.own_clock.clone()
     }

@@ -229,6 +229,9 @@ pub struct RequestContext<'a> {
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
     not_before: Option<SystemTime>,
+    /// The time on the wall, where the layer goes by the machine's clocks: read once for a request.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody here tells the time"))]
+    time: Option<SystemTime>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -241,11 +244,12 @@ impl<'a> RequestContext<'a> {
             headers: request.headers(),
             extensions: request.extensions(),
             not_before: None,
+            time: None,
         }
     }
 
-    fn with_not_before(self, not_before: Option<SystemTime>) -> Self {
-        Self { not_before, ..self }
+    fn at(self, time: Option<SystemTime>, not_before: Option<SystemTime>) -> Self {
+        Self { time, not_before, ..self }
     }
 
     /// The oldest verdict that the route accepts: set where a guard with

@@ -109,7 +109,8 @@ impl<A: Authenticator> Verifier<A> {
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.timing())) {
             return Judged::joined(Arc::clone(memory), case, call);
         }
-        let context = context.with_not_before(demand.oldest.map(|oldest| oldest.wall));
+        let time = memory.moments.is_of_the_machine().then_some(demand.now.wall);
+        let context = context.at(time, demand.oldest.map(|oldest| oldest.wall));
         match self.authenticator.authenticate(&credential, &context).into_state() {
             Judging::Ready(result) => {
                 let outcome = case.conclude(result);

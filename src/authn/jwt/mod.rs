@@ -109,7 +109,9 @@ impl Authenticator for JwtAuthenticator {
         if context.not_before().is_some() {
             return self.confirm(credential, context);
         }
-        match self.judge.judge(credential.expose(), Patience::NONE) {
+        let time = if self.judge.own_clock.is_none() { context.time } else { None };
+        let now = time.unwrap_or_else(|| self.judge.now());
+        match self.judge.judge(credential.expose(), now, Patience::NONE) {
             Ok(verdict) => AuthFuture::ready(Ok(verdict)),
             Err(Stop::Refuse(reason)) => AuthFuture::ready(Err(reason.into())),
             Err(Stop::Wait(lack)) => {
@@ -137,9 +139,9 @@ impl Judge {
     }
 
     /// Judges with the keys at hand, or says which are needed.
-    fn judge(&self, token: &str, patience: Patience) -> Result<Verdict, Stop> {
+    fn judge(&self, token: &str, now: SystemTime, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
-        let (principal, expires_at, lease) = self.accept(token, &mut buffers, patience)?;
+        let (principal, expires_at, lease) = self.accept(token, &mut buffers, now.into(), patience)?;
         Ok(Verdict::until(principal.with_claims(buffers.into_claims()?), expires_at).under(lease))
     }
 
@@ -148,6 +150,7 @@ impl Judge {
         &self,
         token: &'b str,
         buffers: &'b mut Buffers,
+        now: UnixTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
@@ -155,7 +158,6 @@ impl Judge {
         let claims = &unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
-        let now = UnixTime::from(self.now());
         claims.judge(&self.rules, now)?;
         let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
             Find::Candidates(candidates) => {
@@ -173,7 +175,7 @@ impl Judge {
     /// Judges, and waits for keys if it must.
     #[cfg(feature = "introspection")]
     async fn judge_to_the_end(&self, token: &str) -> Result<Verdict, AuthError> {
-        match self.judge(token, Patience::NONE) {
+        match self.judge(token, self.now(), Patience::NONE) {
             Ok(verdict) => Ok(verdict),
             Err(Stop::Refuse(reason)) => Err(reason.into()),
             Err(Stop::Wait(lack)) => self.judge_patiently(token, lack).await,
@@ -184,7 +186,7 @@ impl Judge {
     async fn judge_patiently(&self, token: &str, mut lack: Lack) -> Result<Verdict, AuthError> {
         for _ in 0..MAX_ROUNDS {
             let patience = lack.wait().await?;
-            match self.judge(token, patience) {
+            match self.judge(token, self.now(), patience) {
                 Ok(verdict) => return Ok(verdict),
                 Err(Stop::Refuse(reason)) => return Err(reason.into()),
                 Err(Stop::Wait(still)) => lack = still,
