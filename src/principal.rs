@@ -33,6 +33,7 @@ pub(crate) struct Admission {
 
 /// What is known of a principal, and on which terms it is remembered.
 #[derive(Clone)]
+#[repr(C)]
 pub(crate) struct Facts {
     pub(crate) terms: Terms,
     method: &'static str,

@@ -35,15 +35,18 @@ impl Span {
 }
 
 /// On which terms a verdict may be used again. By default it may not.
+///
+/// In this order, so that what every hit looks at lies together with the count of references.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Terms {
-    /// When the authority was asked; `None` if none was.
-    pub(crate) asked: Option<Instant>,
     pub(crate) lasts: Option<Span>,
     pub(crate) lease: Option<Arc<Lease>>,
-    pub(crate) grace: Option<Arc<Grace>>,
     /// By what it can be revoked; there if the layer has revocations.
     pub(crate) marks: Option<Box<Marks>>,
+    /// When the authority was asked; `None` if none was.
+    pub(crate) asked: Option<Instant>,
+    pub(crate) grace: Option<Arc<Grace>>,
 }
 
 impl Terms {
