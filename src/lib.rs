@@ -73,6 +73,8 @@
 #![warn(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "api-keys")]
+pub mod api_key;
 pub mod authn;
 pub mod authz;
 #[cfg(feature = "axum")]
@@ -93,6 +95,7 @@ mod principal;
 pub mod rate_limit;
 pub mod reject;
 mod scope;
+mod store;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod time;
@@ -126,6 +129,7 @@ pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 pub use rate_limit::{Quota, RateKey, RateLimitLayer};
 pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
+pub use store::{StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
 
 /// The README's code is compiled like that of the documentation.
