@@ -79,6 +79,8 @@ pub mod authn;
 pub mod authz;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
+mod backoff;
 mod challenge;
 mod credential;
 mod error;
@@ -100,10 +102,11 @@ mod store;
 pub mod test_util;
 mod time;
 
+#[cfg(any(feature = "introspection", feature = "api-keys"))]
+pub use authn::BreakerState;
 #[cfg(feature = "introspection")]
 pub use authn::introspection::{
-    BreakerState, ClientAuth, IntrospectionAuthenticator, IntrospectionAuthenticatorBuilder,
-    IntrospectionStatus,
+    ClientAuth, IntrospectionAuthenticator, IntrospectionAuthenticatorBuilder, IntrospectionStatus,
 };
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};

@@ -3,6 +3,10 @@
 //! [`AuthLayer`] reads the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] or
 //! refuses. Authenticators are joined with [`Authenticator::or`].
 
+#[cfg(any(feature = "introspection", feature = "api-keys"))]
+mod breaker;
+#[cfg(any(feature = "introspection", feature = "api-keys"))]
+mod bulkhead;
 mod cache;
 mod calls;
 mod extract;
@@ -28,6 +32,8 @@ use std::time::{Instant, SystemTime};
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
+#[cfg(any(feature = "introspection", feature = "api-keys"))]
+pub use breaker::BreakerState;
 pub use future::{AuthFuture, ResponseFuture};
 #[cfg(feature = "introspection")]
 pub(crate) use introspection::Confirmed;

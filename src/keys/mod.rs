@@ -20,5 +20,3 @@ pub use remote::{KeysError, KeysStatus, RemoteKeySet};
 pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
 pub use set::KeySet;
-#[cfg(feature = "introspection")]
-pub(crate) use throttle::backoff;

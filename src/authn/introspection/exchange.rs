@@ -75,7 +75,7 @@ pub(super) enum Failure {
 impl Failure {
     /// Whether it says something about the authority. What may be due to one odd token must not stop it from being asked about
     /// the others, or anybody could stop that.
-    pub(super) fn is_general(&self) -> bool {
+    pub(super) fn concerns_all(&self) -> bool {
         match self {
             Self::Status { status, .. } => !matches!(status.as_u16(), 400 | 413 | 414 | 422 | 431),
             Self::Http { error, .. } => *error != HttpError::TooLarge,

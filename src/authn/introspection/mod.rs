@@ -3,7 +3,6 @@
 mod answer;
 mod assertion;
 mod authority;
-mod breaker;
 mod builder;
 mod client_auth;
 mod exchange;
@@ -15,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 pub use authority::IntrospectionStatus;
-pub use breaker::BreakerState;
 pub use builder::IntrospectionAuthenticatorBuilder;
 pub use client_auth::ClientAuth;
 
@@ -123,7 +121,7 @@ impl IntrospectionAuthenticator {
 
     /// How long a call may take, the time in line included.
     pub(super) fn limit(&self) -> Duration {
-        self.inner.authority.exchange.limits.timeout.saturating_mul(2).saturating_add(GRACE)
+        self.inner.authority.limit().saturating_add(GRACE)
     }
 
     /// Asks about a token that was judged otherwise already. `parameters`: as [`parameters`](Self::parameters) says.
@@ -208,7 +206,7 @@ impl Inner {
                 Unreadable::NoJson => Failure::NoJson { url: url.clone() },
                 Unreadable::NoAnswer => Failure::NoAnswer { url: url.clone() },
             })?;
-            let now = UnixTime::from(self.authority.clock.now());
+            let now = UnixTime::from(self.authority.clock().now());
             let judged = answer.judge(&self.rules, now);
             Ok((judged.map(|answer| accept(&document, &answer, asked)), asked))
         };
@@ -224,7 +222,7 @@ impl Inner {
         let url = || shown(said.by.as_str());
         let text = String::from_utf8(said.body.into()).map_err(|_| Failure::NoJson { url: url() })?;
         let Some(profile) = &self.profile else { return Ok(text) };
-        let opened = profile.open(text.trim(), said.asked.wall.into(), &*self.authority.clock).await;
+        let opened = profile.open(text.trim(), said.asked.wall.into(), self.authority.clock()).await;
         opened.map_err(|unopened| match unopened {
             Unopened::Refused(reason) => Failure::Signature { url: url(), reason },
             Unopened::NoKeys => Failure::Keys,

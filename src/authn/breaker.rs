@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::keys::backoff;
+use crate::backoff::backoff;
 
 /// Failures in a row after which nobody asks for a while.
 const THRESHOLD: u32 = 5;

@@ -1,0 +1,214 @@
+//! Whoever judges elsewhere, asked within bounds: so many at once, so many in line, and not at all while it fails.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::breaker::{Breaker, BreakerState, Role};
+use crate::error::{AuthError, Reason};
+use crate::time::{Clock, Moment, OncePerSecond};
+
+/// Calls under way at once.
+const IN_FLIGHT: usize = 64;
+
+/// Calls that wait for one of those to end.
+const WAITING: usize = 1000;
+
+/// When to come again after a failure that was not bad enough for a pause.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a call failed.
+pub(super) trait Fault: Clone + fmt::Display {
+    const TIMEOUT: Self;
+    const SLOW: Self;
+
+    /// What is logged with it.
+    const MESSAGE: &'static str;
+
+    /// Whether other calls can be expected to fail too; what one odd credential may cause is not.
+    fn is_general(&self) -> bool;
+}
+
+pub(super) struct Bulkhead<F> {
+    pub(super) clock: Arc<dyn Clock>,
+    limit: Duration,
+    /// A call that takes longer counts as failed, whatever it brings.
+    slow_after: Duration,
+    places: Semaphore,
+    waiting: AtomicUsize,
+    calls: AtomicU64,
+    failures: AtomicU64,
+    health: Mutex<Health<F>>,
+    log_limit: OncePerSecond,
+}
+
+struct Health<F> {
+    breaker: Breaker,
+    last_error: Option<F>,
+}
+
+/// How it is, for health checks and dashboards.
+pub(super) struct Status {
+    pub(super) breaker: BreakerState,
+    pub(super) calls: u64,
+    pub(super) failures: u64,
+    pub(super) in_flight: usize,
+    pub(super) waiting: usize,
+    pub(super) last_error: Option<String>,
+}
+
+impl<F: Fault> Bulkhead<F> {
+    /// `limit`: how long a call may take, and how long it may wait before that.
+    pub(super) fn new(clock: Arc<dyn Clock>, limit: Duration, slow_after: Duration) -> Self {
+        Self {
+            clock,
+            limit,
+            slow_after,
+            places: Semaphore::new(IN_FLIGHT),
+            waiting: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            health: Mutex::new(Health { breaker: Breaker::new(), last_error: None }),
+            log_limit: OncePerSecond::new(),
+        }
+    }
+
+    /// How long a call may take, the time in line included.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit.saturating_mul(2)
+    }
+
+    /// Has the call made, which is told when that is.
+    pub(super) async fn ask<T>(
+        &self,
+        call: impl AsyncFnOnce(Moment) -> Result<T, F>,
+    ) -> Result<T, AuthError> {
+        self.paused()?;
+        let _place = self.place().await?;
+        let mut asking = Asking::begin(self)?;
+        let result = timeout(self.limit, call(asking.asked)).await.unwrap_or(Err(F::TIMEOUT));
+        asking.end(result.as_ref().err());
+        result.map_err(|_| self.unavailable())
+    }
+
+    /// Refuses at once, before anybody gets in line.
+    fn paused(&self) -> Result<(), AuthError> {
+        let pause = self.health().breaker.pause(self.clock.instant());
+        pause.map_or(Ok(()), |pause| Err(paused(pause)))
+    }
+
+    async fn place(&self) -> Result<SemaphorePermit<'_>, AuthError> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        let busy = || AuthError::from(Reason::AuthorityBusy).with_retry_after(RETRY_AFTER);
+        let _in_line = InLine::join(&self.waiting).ok_or_else(busy)?;
+        match timeout(self.limit, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(busy()),
+        }
+    }
+
+    fn note(&self, failure: Option<&F>, role: Role, took: Duration) {
+        let now = self.clock.instant();
+        let slow = if took < self.slow_after { None } else { Some(F::SLOW) };
+        let failure = failure.cloned().or(slow);
+        let mut health = self.health();
+        match &failure {
+            None => health.breaker.succeeded(),
+            Some(failure) if !failure.is_general() => health.breaker.abandoned(role, now),
+            Some(_) => health.breaker.failed(role, now),
+        }
+        health.last_error.clone_from(&failure);
+        let state = health.breaker.state(now);
+        // A subscriber is the application's code, which may ask for our status.
+        drop(health);
+        if let Some(error) = failure {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            if self.log_limit.allows() {
+                tracing::error!(target: "portcullis", %error, breaker = ?state, "{}", F::MESSAGE);
+            }
+        }
+    }
+
+    fn unavailable(&self) -> AuthError {
+        self.paused().err().map_or_else(
+            || AuthError::unavailable(RETRY_AFTER),
+            |error| AuthError::unavailable(error.retry_after().unwrap_or(RETRY_AFTER)),
+        )
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let health = self.health();
+        Status {
+            breaker: health.breaker.state(self.clock.instant()),
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            in_flight: IN_FLIGHT.saturating_sub(self.places.available_permits()),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            last_error: health.last_error.as_ref().map(ToString::to_string),
+        }
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health<F>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call from its beginning to its end, which may be that nobody waits for it any more.
+struct Asking<'a, F: Fault> {
+    bulkhead: &'a Bulkhead<F>,
+    asked: Moment,
+    role: Role,
+    ended: bool,
+}
+
+impl<'a, F: Fault> Asking<'a, F> {
+    fn begin(bulkhead: &'a Bulkhead<F>) -> Result<Self, AuthError> {
+        let clock = &bulkhead.clock;
+        let asked = Moment { instant: clock.instant(), wall: clock.now() };
+        let role = bulkhead.health().breaker.admit(asked.instant, bulkhead.limit).map_err(paused)?;
+        bulkhead.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { bulkhead, asked, role, ended: false })
+    }
+
+    fn end(&mut self, failure: Option<&F>) {
+        self.ended = true;
+        let took = self.bulkhead.clock.instant().saturating_duration_since(self.asked.instant);
+        self.bulkhead.note(failure, self.role, took);
+    }
+}
+
+impl<F: Fault> Drop for Asking<'_, F> {
+    /// A probe that nobody waits for has found out nothing: the next one is due.
+    fn drop(&mut self) {
+        if !self.ended {
+            let now = self.bulkhead.clock.instant();
+            self.bulkhead.health().breaker.abandoned(self.role, now);
+        }
+    }
+}
+
+fn paused(retry_after: Duration) -> AuthError {
+    AuthError::from(Reason::AuthorityPaused).with_retry_after(retry_after)
+}
+
+/// A place in the line.
+struct InLine<'a>(&'a AtomicUsize);
+
+impl<'a> InLine<'a> {
+    fn join(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < WAITING).then_some(place)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
