@@ -122,6 +122,8 @@ reasons! {
     SeveralCredentials: InvalidRequest, "several_credentials", "more than one credential was presented";
 
     CredentialUnrecognized: InvalidToken, "credential_unrecognized", "the credential is of no kind that is accepted here";
+    /// Its kind is known, and read from other places only.
+    CredentialMisplaced: InvalidToken, "credential_misplaced", "a credential of this kind is not accepted in this place";
     TokenTooLong: InvalidToken, "token_too_long", "the token is too long";
     TokenMalformed: InvalidToken, "token_malformed", "the token is not a signed JWT in compact form";
     TokenEncrypted: InvalidToken, "token_encrypted", "encrypted tokens are not accepted";
@@ -151,6 +153,13 @@ reasons! {
     TokenInactive: InvalidToken, "token_inactive", "the token is not active";
     TokenRevoked: InvalidToken, "token_revoked", "the token was revoked";
     SubjectMismatch: InvalidToken, "subject_mismatch", "the authority names another subject than the token";
+    ApiKeyMalformed: InvalidToken, "api_key_malformed", "the credential is not an API key of this service";
+    /// There is no such key, or its text is another.
+    ApiKeyUnknown: InvalidToken, "api_key_unknown", "the API key is not known";
+    ApiKeyRevoked: InvalidToken, "api_key_revoked", "the API key was revoked";
+    ApiKeyDisabled: InvalidToken, "api_key_disabled", "the API key is disabled";
+    ApiKeyExpired: InvalidToken, "api_key_expired", "the API key has expired";
+    ApiKeyNotYetValid: InvalidToken, "api_key_not_yet_valid", "the API key is not valid yet";
     /// A JWT, and nobody here judges JWTs. An introspection authenticator does with `introspect_jwts()`.
     JwtUnexpected: InvalidToken, "jwt_unexpected", "signed tokens are not accepted here";
     SenderConstrained: InvalidToken, "sender_constrained", "the token is bound to a key of its sender, which was not proven";
@@ -175,6 +184,8 @@ reasons! {
 
     /// The route asks for a verdict of the authority (`verified_within`), and the authenticator has none.
     AuthorityMissing: Misconfigured, "authority_missing", "this route needs an authority that can be asked";
+    /// A key of the store was digested with a pepper that the application does not name any more.
+    PepperMissing: Misconfigured, "pepper_missing", "the API key cannot be judged here";
     /// Something between the layer and a guard took the credential out of the request, so that it cannot be judged again.
     CredentialRemoved: Misconfigured, "credential_removed", "the credential is gone before it could be judged again";
     LayerMissing: Misconfigured, "layer_missing", "this route is not covered by authentication";

@@ -102,8 +102,15 @@ mod store;
 pub mod test_util;
 mod time;
 
+#[cfg(feature = "api-keys")]
+pub use api_key::{
+    ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
+    MemoryApiKeyStore, NewApiKey,
+};
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
 pub use authn::BreakerState;
+#[cfg(feature = "api-keys")]
+pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
 #[cfg(feature = "introspection")]
 pub use authn::introspection::{
     ClientAuth, IntrospectionAuthenticator, IntrospectionAuthenticatorBuilder, IntrospectionStatus,

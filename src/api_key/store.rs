@@ -1,7 +1,9 @@
 //! Where keys are kept.
 
+use std::fmt;
 use std::num::NonZeroU32;
-use std::time::SystemTime;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use super::record::{ApiKeyRecord, KeyDigest, StoredApiKey};
 use crate::store::StoreFuture;
@@ -72,6 +74,7 @@ impl ApiKeyUse {
 /// Which records to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use]
 pub struct ApiKeyQuery {
     /// Those of this owner; `None`: everybody's.
     pub owner: Option<String>,
@@ -81,7 +84,63 @@ pub struct ApiKeyQuery {
     pub limit: NonZeroU32,
 }
 
-/// A place in a list: behind this record.
+/// Records on a page, unless more or fewer are asked for.
+const LIMIT: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// Records on a page, at most.
+const MAX_LIMIT: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+
+impl ApiKeyQuery {
+    /// The first page of everybody's, with 100 records.
+    pub const fn new() -> Self {
+        Self { owner: None, after: None, limit: LIMIT }
+    }
+
+    /// Only those of this owner.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// The page that begins there.
+    pub fn after(mut self, cursor: ApiKeyCursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// So many records at most: 1 to 1000, whatever is asked for.
+    pub fn limit(mut self, records: u32) -> Self {
+        self.limit = NonZeroU32::new(records).unwrap_or(NonZeroU32::MIN).min(MAX_LIMIT);
+        self
+    }
+}
+
+impl Default for ApiKeyQuery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ApiKeyPage {
+    /// What is on it.
+    pub records: Vec<ApiKeyRecord>,
+    /// Where the next one begins; `None` if there is none.
+    pub next: Option<ApiKeyCursor>,
+}
+
+impl ApiKeyPage {
+    pub(super) fn of(records: Vec<ApiKeyRecord>, limit: NonZeroU32) -> Self {
+        let is_full = u32::try_from(records.len()).is_ok_and(|len| len >= limit.get());
+        let last = records.last().filter(|_| is_full);
+        let next = last.map(|record| ApiKeyCursor { created_at: record.created_at, id: record.id.clone() });
+        Self { records, next }
+    }
+}
+
+/// A place in a list: behind this record. As text it fits into a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiKeyCursor {
@@ -90,3 +149,27 @@ pub struct ApiKeyCursor {
     /// Its id.
     pub id: String,
 }
+
+impl fmt::Display for ApiKeyCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.created_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        write!(f, "{}.{}", since.as_millis(), self.id)
+    }
+}
+
+impl FromStr for ApiKeyCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let (millis, id) = text.split_once('.').ok_or(InvalidCursor)?;
+        let millis = millis.parse().map_err(|_| InvalidCursor)?;
+        let created_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+        Ok(Self { created_at: created_at.ok_or(InvalidCursor)?, id: id.to_owned() })
+    }
+}
+
+/// The text is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of a list of API keys")]
+#[non_exhaustive]
+pub struct InvalidCursor;

@@ -128,7 +128,7 @@ where
             let next = match this.stage.as_mut().project() {
                 StageProj::Admitted { future } => {
                     let response = ready!(future.poll(cx)?);
-                    return Poll::Ready(Ok(this.settings.render_from_beneath(response, *this.presented)));
+                    return Poll::Ready(Ok(this.settings.hand_out(response, *this.presented)));
                 }
                 StageProj::Refused { refusal } => match refusal.take() {
                     Some(response) => return Poll::Ready(Ok(response)),

@@ -3,6 +3,8 @@
 //! [`AuthLayer`] reads the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] or
 //! refuses. Authenticators are joined with [`Authenticator::or`].
 
+#[cfg(feature = "api-keys")]
+pub(crate) mod api_key;
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
 mod breaker;
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
@@ -21,6 +23,7 @@ mod or;
 mod revocations;
 mod service;
 mod settings;
+mod shared_caches;
 mod terms;
 mod verifier;
 mod waiting;
@@ -60,7 +63,8 @@ use terms::{Grace, Span};
 /// a credential that one authenticator recognises is judged by that one and no other.
 pub trait Authenticator: Send + Sync + 'static {
     /// Whether the credential has the form of those that this authenticator judges. Syntax only, never I/O. Asked only where
-    /// several authenticators stand side by side.
+    /// several authenticators stand side by side, and also about what stands in a place that this one does not read: what it is certain
+    /// of is refused there, and given to no other.
     fn recognizes(&self, credential: &Credential<'_>) -> Match;
 
     /// Judges the credential: at once, or in a boxed future that holds copies of what it needs.
@@ -163,20 +167,20 @@ impl Verdict {
     }
 
     /// Ends it with the key that it depends on.
-    #[cfg(feature = "jwt")]
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
     fn under(mut self, lease: Option<Arc<Lease>>) -> Self {
         self.lease = lease;
         self
     }
 
     /// Lets it serve beyond its time while the authority is away.
-    #[cfg(feature = "introspection")]
+    #[cfg(any(feature = "introspection", feature = "api-keys"))]
     fn with_grace(mut self, grace: Option<Arc<Grace>>) -> Self {
         self.grace = grace;
         self
     }
 
-    #[cfg(feature = "introspection")]
+    #[cfg(any(feature = "introspection", feature = "api-keys"))]
     fn asked_at(mut self, asked: Instant) -> Self {
         self.asked = Some(asked);
         self

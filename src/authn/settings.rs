@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::{Request, Response};
 
 use super::calls::Outcome;
+use super::shared_caches::keep_private;
 use super::verifier::{Origin, Verifier};
 use super::{Anonymous, Authenticator};
 use crate::challenge::Challenge;
@@ -69,20 +70,25 @@ impl<A, R> Settings<A, R> {
         refuse(error, self.offer(presented), &self.reject)
     }
 
-    pub(super) fn render_from_beneath<B>(
-        &self,
-        response: Response<B>,
-        presented: Option<Presented>,
-    ) -> Response<B>
+    /// What came from beneath, on its way out.
+    pub(super) fn hand_out<B>(&self, response: Response<B>, presented: Option<Presented>) -> Response<B>
     where
         R: Reject<B>,
     {
-        render_from_beneath(response, self.offer(presented), &self.reject)
+        let mut response = render_from_beneath(response, self.offer(presented), &self.reject);
+        if self.presentation(presented).is_some_and(|presentation| presentation.header_name().is_some()) {
+            keep_private(response.headers_mut());
+        }
+        response
+    }
+
+    fn presentation(&self, presented: Option<Presented>) -> Option<&Presentation> {
+        self.verifier.presentations.get(presented?)
     }
 
     fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
-        let presentation = presented.and_then(|index| self.verifier.presentations.get(index));
-        Offer { challenges: &self.challenges, presented: presentation.map(Presentation::scheme_name) }
+        let presented = self.presentation(presented).map(Presentation::scheme_name);
+        Offer { challenges: &self.challenges, presented }
     }
 }
 

@@ -1,10 +1,12 @@
 //! For how long, and on which terms, a verdict may be used again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::revocations::Marks;
+#[cfg(feature = "api-keys")]
+use crate::time::SystemClock;
 use crate::time::{Clock, Moment, nanos};
 
 /// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
@@ -85,14 +87,22 @@ pub(crate) struct Lease {
     beginning: Instant,
     /// Nanoseconds since the beginning.
     until: AtomicU64,
+    ended: AtomicBool,
     /// The clock of the keys, if it is not the machine's. Else the layer's time will do, which spares reading it again.
     clock: Option<Arc<dyn Clock>>,
 }
 
 impl Lease {
+    /// One that holds until it is ended.
+    #[cfg(feature = "api-keys")]
+    pub(crate) fn open() -> Self {
+        let until = AtomicU64::new(u64::MAX);
+        Self { beginning: SystemClock.instant(), until, ended: AtomicBool::new(false), clock: None }
+    }
+
     #[cfg(feature = "jwt")]
     pub(crate) const fn new(beginning: Instant, clock: Option<Arc<dyn Clock>>) -> Self {
-        Self { beginning, until: AtomicU64::new(0), clock }
+        Self { beginning, until: AtomicU64::new(0), ended: AtomicBool::new(false), clock }
     }
 
     #[cfg(feature = "jwt")]
@@ -100,14 +110,20 @@ impl Lease {
         self.until.store(until.map_or(u64::MAX, |until| self.nanos(until)), Ordering::Relaxed);
     }
 
-    #[cfg(feature = "jwt")]
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
     pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
         self.until.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn holds(&self, now: Instant) -> bool {
         let now = self.clock.as_ref().map_or(now, |clock| clock.instant());
         self.nanos(now) < self.until.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was ended, for good, and not only its time is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     fn nanos(&self, at: Instant) -> u64 {

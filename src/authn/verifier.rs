@@ -69,7 +69,11 @@ impl Demand {
         let fresh = |principal: &Principal| {
             self.oldest.is_none_or(|oldest| principal.facts().terms.asked_since(oldest.instant))
         };
-        outcome.as_ref().map_or(true, fresh)
+        // What was called back meanwhile is judged anew: who asked first may have asked before that, not who came later.
+        let stands = |principal: &Principal| {
+            principal.facts().terms.lease.as_ref().is_none_or(|lease| !lease.has_ended())
+        };
+        outcome.as_ref().map_or(true, |principal| fresh(principal) && stands(principal))
     }
 }
 

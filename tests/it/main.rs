@@ -9,6 +9,7 @@
     clippy::disallowed_methods
 )]
 
+mod api_keys;
 mod attacks;
 mod auth_layer;
 mod authorities;

@@ -1,0 +1,4 @@
+//! API keys, from the request to the store.
+
+mod life;
+mod support;
