@@ -92,17 +92,38 @@ async fn a_refusal_is_final() {
 #[tokio::test]
 async fn a_credential_is_offered_only_to_who_reads_its_place() {
     for (line, reader) in [(("authorization", "Bearer ann"), "bearer"), (("x-api-key", "ann"), "key")] {
-        for swapped in [false, true] {
-            // The other one would claim anything.
-            let form = |name| if name == reader { GENERIC } else { SPECIFIC };
-            let bearer = Stub::new("bearer").form(form("bearer"));
-            let key = Stub::new("key").form(form("key")).api_key();
-            let asked = [bearer.asked(), key.asked()];
-            let verdict =
-                if swapped { judge(key.or(bearer), line).await } else { judge(bearer.or(key), line).await };
-            assert_eq!(verdict, Ok(reader));
-            assert_eq!(asked.map(|asked| asked.times()).iter().sum::<usize>(), 1);
+        // The other one would take anything, or is certain that this is its own: then nobody may see it.
+        for (other, expected) in [(GENERIC, Ok(reader)), (SPECIFIC, Err(Reason::CredentialMisplaced))] {
+            for swapped in [false, true] {
+                let form = |name| if name == reader { GENERIC } else { other };
+                let bearer = Stub::new("bearer").form(form("bearer"));
+                let key = Stub::new("key").form(form("key")).api_key();
+                let asked = [bearer.asked(), key.asked()];
+                let verdict = if swapped {
+                    judge(key.or(bearer), line).await
+                } else {
+                    judge(bearer.or(key), line).await
+                };
+                assert_eq!(verdict, expected);
+                let asked = asked.map(|asked| asked.times()).iter().sum::<usize>();
+                assert_eq!(asked, usize::from(expected.is_ok()));
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_misplaced_is_given_to_nobody_further_out_either() {
+    let any = || Stub::new("any");
+    let key = || Stub::new("key").form(PREFIX).api_key();
+    let never = || Stub::new("never").form(NO);
+    for (line, expected) in [
+        (("authorization", "Bearer pk_1"), Err(Reason::CredentialMisplaced)),
+        (("authorization", "Bearer ann"), Ok("any")),
+        (("x-api-key", "pk_1"), Ok("key")),
+    ] {
+        assert_eq!(judge(key().or(never()).or(any()), line).await, expected);
+        assert_eq!(judge(any().or(never().or(key())), line).await, expected);
     }
 }
 
