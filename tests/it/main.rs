@@ -30,6 +30,7 @@ mod properties;
 mod provider;
 mod rate_limit;
 mod readiness;
+mod real_clients;
 mod reject;
 mod stub;
 mod support;
