@@ -14,6 +14,8 @@ pub enum AuthErrorKind {
     MissingCredential,
     /// 400 `invalid_request`: the request is not well-formed as far as credentials go.
     InvalidRequest,
+    /// 413: the body to which a credential is bound is larger than is read.
+    ContentTooLarge,
     /// 401 `invalid_token`: a credential was judged and refused.
     InvalidToken,
     /// 403 `insufficient_scope`: the caller is known and may not do this.
@@ -33,6 +35,7 @@ impl AuthErrorKind {
         match self {
             Self::MissingCredential | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::ContentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,6 +124,9 @@ reasons! {
     CredentialTooLong: InvalidRequest, "credential_too_long", "the credentials are too long";
     SeveralCredentials: InvalidRequest, "several_credentials", "more than one credential was presented";
 
+    BodyUnreadable: InvalidRequest, "body_unreadable", "the request's body could not be read";
+    BodyTooLarge: ContentTooLarge, "body_too_large", "the request's body is larger than is accepted with this credential";
+
     CredentialUnrecognized: InvalidToken, "credential_unrecognized", "the credential is of no kind that is accepted here";
     /// Its kind is known, and read from other places only.
     CredentialMisplaced: InvalidToken, "credential_misplaced", "a credential of this kind is not accepted in this place";
@@ -184,6 +190,8 @@ reasons! {
 
     /// The route asks for a verdict of the authority (`verified_within`), and the authenticator has none.
     AuthorityMissing: Misconfigured, "authority_missing", "this route needs an authority that can be asked";
+    /// A credential is bound to the request's body, and the layer does not read bodies.
+    BodyNeeded: Misconfigured, "body_needed", "this route needs a layer that reads bodies";
     /// A key of the store was digested with a pepper that the application does not name any more.
     PepperMissing: Misconfigured, "pepper_missing", "the API key cannot be judged here";
     /// Something between the layer and a guard took the credential out of the request, so that it cannot be judged again.
@@ -233,6 +241,14 @@ impl AuthError {
     #[must_use]
     pub const fn authority_missing() -> Self {
         Self::of(Reason::AuthorityMissing)
+    }
+
+    /// The credential is bound to the request's body, which is not there
+    /// ([`RequestContext::body`](crate::RequestContext::body)), and is good in all else. A layer that reads bodies
+    /// ([`AuthLayer::read_body`](crate::AuthLayer::read_body)) reads it and asks again; of another one this is a 500.
+    #[must_use]
+    pub const fn body_needed() -> Self {
+        Self::of(Reason::BodyNeeded)
     }
 
     /// Lets the layer refuse the same credential until then without asking again: for refusals that depend on nothing but the

@@ -118,8 +118,8 @@ pub use authn::introspection::{
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
 pub use authn::{
-    Auth, AuthFuture, AuthLayer, Authenticator, Mark, Match, MemoryRevocations, Or, RequestContext, Reuse,
-    Revocations, RevocationsFull, Verdict,
+    Auth, AuthBody, AuthFuture, AuthLayer, Authenticator, BodyAuth, BodyAuthLayer, Mark, Match,
+    MemoryRevocations, Or, RequestContext, Reuse, Revocations, RevocationsFull, Verdict,
 };
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
 pub use challenge::Challenge;

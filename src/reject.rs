@@ -243,6 +243,10 @@ fn log(error: &AuthError) {
             target: "portcullis", reason, status,
             "a route asks for `verified_within`, and something between the `AuthLayer` and the guard has taken the credential out of the request"
         ),
+        Reason::BodyNeeded if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "a credential is bound to the request's body, and this `AuthLayer` does not read bodies: make it with `read_body`"
+        ),
         Reason::PepperMissing if MISCONFIGURED.allows() => tracing::error!(
             target: "portcullis", reason, status,
             "an API key was digested with a pepper that is not there: build the `ApiKeys` with it, behind the current one"

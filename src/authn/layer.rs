@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Response;
 use tower_layer::Layer;
 
+use super::body_layer::BodyAuthLayer;
 use super::cache::Bytes;
 use super::memory::Memory;
 use super::or::once_each;
@@ -119,6 +120,16 @@ impl<A, R> AuthLayer<A, R> {
         R: Clone,
     {
         self.change(|settings| settings.optional = true)
+    }
+
+    /// Makes a layer that reads the body of a request, up to `limit` bytes, where the credential is bound to it, as those of a
+    /// [`SignedRequestAuthenticator`](crate::SignedRequestAuthenticator) may be. A longer one is answered 413; other requests pass
+    /// with their body unread. The last setting to make: the service beneath sees an [`AuthBody`](crate::AuthBody).
+    ///
+    /// How long a caller may take to send it is the server's to limit.
+    #[must_use]
+    pub fn read_body(self, limit: usize) -> BodyAuthLayer<A, R> {
+        BodyAuthLayer::new(self, limit)
     }
 
     /// Names the protected space in all challenges; by default `api`, where an authenticator says nothing else.

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "api-keys")]
 pub(crate) mod api_key;
+mod body;
+mod body_layer;
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
 mod breaker;
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
@@ -35,6 +37,8 @@ use std::time::{Instant, SystemTime};
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
+pub use body::AuthBody;
+pub use body_layer::{BodyAuth, BodyAuthLayer};
 #[cfg(any(feature = "introspection", feature = "api-keys"))]
 pub use breaker::BreakerState;
 pub use future::{AuthFuture, ResponseFuture};
@@ -238,6 +242,7 @@ pub struct RequestContext<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+    body: Option<&'a [u8]>,
     not_before: Option<SystemTime>,
     /// The time on the wall, where the layer goes by the machine's clocks: read once for a request.
     #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody here tells the time"))]
@@ -253,9 +258,14 @@ impl<'a> RequestContext<'a> {
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
+            body: None,
             not_before: None,
             time: None,
         }
+    }
+
+    fn with_body(self, body: Option<&'a [u8]>) -> Self {
+        Self { body, ..self }
     }
 
     fn at(self, time: Option<SystemTime>, not_before: Option<SystemTime>) -> Self {
@@ -292,6 +302,14 @@ impl<'a> RequestContext<'a> {
     #[must_use]
     pub const fn headers(&self) -> &'a HeaderMap {
         self.headers
+    }
+
+    /// The whole body, where the layer has read it: see [`AuthLayer::read_body`]. Who needs one that is not there says so with
+    /// [`AuthError::body_needed`](crate::AuthError::body_needed), when all else is right; then it is read, and the credential judged
+    /// again.
+    #[must_use]
+    pub const fn body(&self) -> Option<&'a [u8]> {
+        self.body
     }
 
     /// Whether an optional layer let the request pass without a credential.

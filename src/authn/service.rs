@@ -8,11 +8,12 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::body::Reader;
 use super::extract::extract;
 use super::future::{ResponseFuture, Stage};
 use super::settings::{Presented, Settings};
 use super::verifier::{Demand, Judged, Origin as _};
-use super::waiting::{Later, Waiting};
+use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};
@@ -43,7 +44,22 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        self.answer(request, None)
+    }
+}
+
+impl<S, A: Authenticator, R> Auth<S, A, R> {
+    /// Answers a request. `reader`: reads its body, where the layer is of that form.
+    pub(super) fn answer<ReqBody, ResBody>(
+        &mut self,
+        mut request: Request<ReqBody>,
+        reader: Option<Reader<ReqBody>>,
+    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+        R: Reject<ResBody>,
+    {
         let settings = &self.settings;
         let verifier = &settings.verifier;
         let (presented, demand, judged) = match extract(request.headers(), &verifier.presentations) {
@@ -58,17 +74,19 @@ where
             Ok(None) => return self.refuse(None, &Reason::CredentialMissing.into()),
             Err(reason) => return self.refuse(None, &reason.into()),
         };
-        match judged {
-            Judged::Ready(outcome) => match settings.admit(outcome, demand.now.instant, &mut request) {
+        match (judged, reader) {
+            (Judged::Ready(outcome), Some(reader)) if needs_body(&outcome) => {
+                let origin = Arc::clone(&settings.origin);
+                let waiting = Waiting::for_body(self.take_ready(), request, origin, demand, reader);
+                self.respond(presented, Stage::Waiting { waiting })
+            }
+            (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now.instant, &mut request) {
                 Ok(()) => self.pass(presented, request),
                 Err(error) => self.refuse(presented, &error),
             },
-            Judged::Waiting(verdict) => {
-                // The service that said it was ready is the one that will be called; a fresh clone takes its place.
-                let clone = self.inner.clone();
-                let service = mem::replace(&mut self.inner, clone);
+            (Judged::Waiting(verdict), reader) => {
                 let later = Later { origin: Arc::clone(&settings.origin), demand, verdict };
-                let waiting = Waiting::new(service, request, later);
+                let waiting = Waiting::new(self.take_ready(), request, later).with_reader(reader);
                 self.respond(presented, Stage::Waiting { waiting })
             }
         }
@@ -76,6 +94,15 @@ where
 }
 
 impl<S, A, R> Auth<S, A, R> {
+    /// The service that said it was ready is the one that will be called; a fresh clone takes its place.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
+    }
+
     fn pass<ReqBody, ResBody>(
         &mut self,
         presented: Option<Presented>,

@@ -15,6 +15,7 @@ mod auth_layer;
 mod authorities;
 mod authz;
 mod axum;
+mod bodies;
 mod corpus;
 mod differential;
 mod dispatch;
