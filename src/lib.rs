@@ -97,6 +97,8 @@ mod principal;
 pub mod rate_limit;
 pub mod reject;
 mod scope;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 mod store;
 #[cfg(feature = "test-util")]
 pub mod test_util;
@@ -139,6 +141,8 @@ pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 pub use rate_limit::{Quota, RateKey, RateLimitLayer};
 pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use sql::SqlStore;
 pub use store::{StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
 

@@ -1,0 +1,116 @@
+//! The databases, and what is done in all of them.
+
+use std::fmt;
+#[cfg(feature = "sqlite")]
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "sqlite")]
+use tokio::sync::Mutex;
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+
+use crate::store::StoreError;
+
+/// For how long a connection is waited for, in pools of our own: what is longer is an outage.
+pub(super) const CONNECTION: Duration = Duration::from_secs(2);
+
+/// For how long a lock of SQLite is waited for that another process holds.
+#[cfg(feature = "sqlite")]
+pub(super) const LOCK: Duration = Duration::from_secs(5);
+
+/// How long a look-up may take: somebody waits for it.
+pub(super) const LOOK_UP: Duration = Duration::from_secs(3);
+
+/// How long a change may take: for a connection, a lock, and the work.
+pub(super) const CHANGE: Duration = Duration::from_secs(8);
+
+/// A pool of connections.
+#[derive(Clone)]
+pub(super) enum Database {
+    #[cfg(feature = "sqlite")]
+    Sqlite { pool: sqlx::SqlitePool, turn: Arc<Mutex<()>> },
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::PgPool),
+}
+
+/// Compiles the same code for each database, with its pool.
+macro_rules! on {
+    ($database:expr, $pool:ident => $code:expr) => {
+        match $database {
+            #[cfg(feature = "sqlite")]
+            $crate::sql::database::Database::Sqlite { pool: $pool, .. } => $code,
+            #[cfg(feature = "postgres")]
+            $crate::sql::database::Database::Postgres($pool) => $code,
+        }
+    };
+}
+pub(super) use on;
+
+impl Database {
+    #[cfg(feature = "sqlite")]
+    pub(super) fn sqlite(pool: sqlx::SqlitePool) -> Self {
+        Self::Sqlite { pool, turn: Arc::default() }
+    }
+
+    /// How a transaction begins that will write. SQLite's takes the lock at once: two that have read could not both go on.
+    /// PostgreSQL's sees what others have done before each of its statements, whatever the application's pool is set to.
+    pub(super) const fn begin(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { .. } => "BEGIN IMMEDIATE",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        }
+    }
+
+    /// Whether others write at the same time, who must be kept from rows that are about to be changed.
+    pub(super) const fn locks_rows(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { .. } => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// The turn of who wants to write, until it is dropped. SQLite lets one write at a time and has the others look again at
+    /// intervals; here they queue up, and hold no connection that somebody could read with.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { turn, .. } => Some(turn.lock().await),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { .. } => "SQLite",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "PostgreSQL",
+        })
+    }
+}
+
+/// What comes of some work, if it does so in time.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::new("the database did not answer in time")))
+}
+
+/// The text alone: what else an error of a database holds may show the row that it was about.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Self::new("no connection to the database within the time for it"),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
