@@ -142,7 +142,7 @@ reasons! {
     CompressedToken: InvalidToken, "compressed_token", "compressed tokens are not accepted";
     NestedToken: InvalidToken, "nested_token", "nested tokens are not accepted";
     AlgorithmRefused: InvalidToken, "algorithm_refused", "the token's algorithm is not accepted";
-    TypeRefused: InvalidToken, "type_refused", "the token is not an access token";
+    TypeRefused: InvalidToken, "type_refused", "the token is of a type that is not accepted";
     /// The token would pass with `accept_typ_jwt()`.
     TypeJwtRefused: InvalidToken, "type_jwt_refused", "the token does not say that it is an access token (typ at+jwt)";
     NotAnAccessToken: InvalidToken, "not_an_access_token", "the token is of another kind than an access token";
@@ -173,6 +173,12 @@ reasons! {
     KeyMismatch: InvalidToken, "key_mismatch", "the token's algorithm does not fit the issuer's key";
     SignatureMalformed: InvalidToken, "signature_malformed", "the token's signature is not well-formed";
     SignatureInvalid: InvalidToken, "signature_invalid", "the token's signature is not valid";
+    /// Whether there is no such client, or it has another secret, is not told.
+    ClientUnknown: InvalidToken, "client_unknown", "no client that is known here signed the token";
+    TokenStale: InvalidToken, "token_stale", "the token was made too long ago";
+    BindingMissing: InvalidToken, "binding_missing", "the token is not bound to its request";
+    BindingMismatch: InvalidToken, "binding_mismatch", "the token is bound to another request";
+    TokenReplayed: InvalidToken, "token_replayed", "the token was used before";
 
     ScopeInsufficient: InsufficientScope, "scope_insufficient", "the credential does not grant what this needs";
     ClaimInsufficient: InsufficientScope, "claim_insufficient", "the credential lacks a claim that this needs";
@@ -187,6 +193,7 @@ reasons! {
     AuthorityBusy: Unavailable, "authority_busy", "too many requests are waiting for the authority";
     AuthorityPaused: Unavailable, "authority_paused", "the authority that judges credentials failed several times and is not asked for a moment";
     AuthorityUnavailable: Unavailable, "authority_unavailable", "the authority that judges credentials cannot be reached";
+    ReplayStoreFull: Unavailable, "replay_store_full", "no more tokens can be accepted for a moment";
 
     /// The route asks for a verdict of the authority (`verified_within`), and the authenticator has none.
     AuthorityMissing: Misconfigured, "authority_missing", "this route needs an authority that can be asked";

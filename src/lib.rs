@@ -119,6 +119,11 @@ pub use authn::introspection::{
 };
 #[cfg(feature = "jwt")]
 pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
+#[cfg(feature = "jwt")]
+pub use authn::signed_request::{
+    ClientSecret, ClientSecrets, MemoryClientSecrets, MemorySingleUse, SignedRequestAuthenticator,
+    SignedRequestAuthenticatorBuilder, SigningClient, SingleUse, SingleUseToken, Spend,
+};
 pub use authn::{
     Auth, AuthBody, AuthFuture, AuthLayer, Authenticator, BodyAuth, BodyAuthLayer, Mark, Match,
     MemoryRevocations, Or, RequestContext, Reuse, Revocations, RevocationsFull, Verdict,
@@ -143,7 +148,7 @@ pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
-pub use store::{StoreError, StoreFuture};
+pub use store::{StoreAnswer, StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
 
 /// The README's code is compiled like that of the documentation.

@@ -8,6 +8,53 @@ use std::sync::Arc;
 /// What a store does, in the end.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// What a store says, at once where it knows already: a look-up in memory costs no box and no wait.
+#[must_use]
+pub struct StoreAnswer<T>(State<T>);
+
+pub(crate) enum State<T> {
+    Ready(Result<T, StoreError>),
+    Boxed(StoreFuture<'static, T>),
+}
+
+impl<T> StoreAnswer<T> {
+    /// Known already.
+    pub const fn ready(result: Result<T, StoreError>) -> Self {
+        Self(State::Ready(result))
+    }
+
+    /// Must be asked for. The future owns what it needs, and does nothing before it is polled: who asks bounds how many are under
+    /// way, and gives up one that takes too long.
+    pub fn boxed(future: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Self {
+        Self(State::Boxed(Box::pin(future)))
+    }
+
+    /// The answer, wherever it has to come from.
+    ///
+    /// # Errors
+    /// If the store could not be asked.
+    pub async fn answer(self) -> Result<T, StoreError> {
+        match self.0 {
+            State::Ready(result) => result,
+            State::Boxed(future) => future.await,
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(crate) fn into_state(self) -> State<T> {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for StoreAnswer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Ready(_) => "StoreAnswer::Ready",
+            State::Boxed(_) => "StoreAnswer::Boxed",
+        })
+    }
+}
+
 /// A store could not be asked, or what it holds cannot be read. Nobody's credential was judged: such requests are a 503.
 #[derive(Clone)]
 pub struct StoreError(Arc<dyn Error + Send + Sync>);

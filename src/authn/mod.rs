@@ -26,6 +26,8 @@ mod revocations;
 mod service;
 mod settings;
 mod shared_caches;
+#[cfg(feature = "jwt")]
+pub(crate) mod signed_request;
 mod terms;
 mod verifier;
 mod waiting;
@@ -184,7 +186,7 @@ impl Verdict {
         self
     }
 
-    #[cfg(any(feature = "introspection", feature = "api-keys"))]
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
     fn asked_at(mut self, asked: Instant) -> Self {
         self.asked = Some(asked);
         self

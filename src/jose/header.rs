@@ -47,6 +47,16 @@ impl<'b> Header<'b> {
         self.alg.as_deref().and_then(Algorithm::from_name).ok_or(Reason::AlgorithmRefused)
     }
 
+    /// Whether it claims an algorithm with a shared secret (RFC 7518 §3.2), of whatever length.
+    pub(super) fn is_symmetric(&self) -> bool {
+        self.alg.as_deref().is_some_and(|alg| alg.starts_with("HS"))
+    }
+
+    /// Refuses every algorithm but HMAC with SHA-256. It is none of [`Algorithm`], so that no key of an issuer is ever for it.
+    pub(super) fn require_hs256(&self) -> Result<(), Reason> {
+        if self.alg.as_deref() == Some("HS256") { Ok(()) } else { Err(Reason::AlgorithmRefused) }
+    }
+
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -62,12 +72,7 @@ impl<'b> Header<'b> {
         if self.cty.as_deref().is_some_and(|cty| is_media_type(cty, "jwt")) {
             return Err(Reason::NestedToken);
         }
-        let right = match self.said_typ() {
-            SaidTyp::AccessToken | SaidTyp::JwtOrNothing => typ.is_of_access_tokens(),
-            SaidTyp::IntrospectionAnswer => !typ.is_of_access_tokens(),
-            SaidTyp::Other => false,
-        };
-        if right { Ok(()) } else { Err(Reason::TypeRefused) }
+        if typ.admits(self.said_typ()) { Ok(()) } else { Err(Reason::TypeRefused) }
     }
 
     /// Judged last, when all else is right: then a log line that blames the `typ` alone, and names the setting, is true.
@@ -88,14 +93,23 @@ pub(crate) enum Typ {
     AccessToken,
     /// Besides `JWT` or nothing, as older providers send; never another explicit type.
     AccessTokenOrJwt,
+    /// `JWT` or nothing, and never an explicit type: what a client makes for one request.
+    Jwt,
     /// `token-introspection+jwt` (RFC 9701 §5): what an authorization server says to us, and no token.
     #[cfg(feature = "introspection")]
     IntrospectionAnswer,
 }
 
 impl Typ {
-    const fn is_of_access_tokens(self) -> bool {
-        matches!(self, Self::AccessToken | Self::AccessTokenOrJwt)
+    const fn admits(self, said: SaidTyp) -> bool {
+        match self {
+            Self::AccessToken | Self::AccessTokenOrJwt => {
+                matches!(said, SaidTyp::AccessToken | SaidTyp::JwtOrNothing)
+            }
+            Self::Jwt => matches!(said, SaidTyp::JwtOrNothing),
+            #[cfg(feature = "introspection")]
+            Self::IntrospectionAnswer => matches!(said, SaidTyp::IntrospectionAnswer),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// As the reason of a refusal; `malformed` says which part it was.
-    pub(super) const fn reason(self, malformed: Reason) -> Reason {
+    pub(crate) const fn reason(self, malformed: Reason) -> Reason {
         match self {
             Self::Malformed => malformed,
             Self::Duplicate => Reason::MemberDuplicated,
@@ -55,7 +55,7 @@ pub(crate) enum Repeat {
 }
 
 /// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are.
-pub(super) fn parse_plain_object<'de, M: Members<'de>>(
+pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
     document: &'de [u8],
     mut empty: impl FnMut() -> M,
 ) -> Result<M, Fault> {

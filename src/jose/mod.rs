@@ -8,6 +8,7 @@ mod algorithm;
 pub(crate) mod base64url;
 mod claims;
 mod header;
+mod hmac;
 mod json;
 mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
@@ -20,10 +21,11 @@ mod vectors;
 
 pub use algorithm::Algorithm;
 #[cfg(feature = "introspection")]
-pub(crate) use claims::{Audience, NumericDate, ScopeClaim};
-pub(crate) use claims::{Claims, Rules};
+pub(crate) use claims::{Audience, ScopeClaim};
+pub(crate) use claims::{Claims, NumericDate, Rules};
 pub(crate) use header::{Header, MAX_KID_LEN, Typ};
-pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
+pub(crate) use hmac::{HmacKey, Symmetric, Tag};
+pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_plain_object};
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};

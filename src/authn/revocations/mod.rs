@@ -92,7 +92,7 @@ impl Mark {
     }
 
     /// Lengths are 64-bit, big-endian.
-    fn of(kind: &str, authority: &str, value: &str) -> Self {
+    pub(in crate::authn) fn of(kind: &str, authority: &str, value: &str) -> Self {
         let mut hash = Sha256::new();
         for part in [kind, authority, value] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
