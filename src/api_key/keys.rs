@@ -160,7 +160,7 @@ impl ApiKeys {
         }
         let ends =
             now.checked_add(grace).ok_or(ApiKeyError::Invalid { field: "grace", problem: "is too long" })?;
-        let (key, stored) = self.make(NewApiKey::like(old, now))?;
+        let (key, stored) = self.make(NewApiKey::like(old))?;
         // The old one ends earlier than its verdicts say.
         let _ending = self.inner.leases.ending(id);
         if self.inner.store.replace(id, &stored, to_millis(ends)).await? {

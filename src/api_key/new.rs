@@ -1,6 +1,6 @@
 //! What is said of a key when it is issued.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -25,7 +25,14 @@ pub struct NewApiKey {
     plan: Option<String>,
     metadata: Map<String, Value>,
     not_before: Option<SystemTime>,
-    expires_at: Option<SystemTime>,
+    ends: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    At(SystemTime),
+    /// So long after it was issued.
+    In(Duration),
 }
 
 impl NewApiKey {
@@ -40,7 +47,7 @@ impl NewApiKey {
             plan: None,
             metadata: Map::new(),
             not_before: None,
-            expires_at: None,
+            ends: None,
         }
     }
 
@@ -76,12 +83,18 @@ impl NewApiKey {
 
     /// Sets until when it is good.
     pub fn expires_at(mut self, time: SystemTime) -> Self {
-        self.expires_at = Some(time);
+        self.ends = Some(End::At(time));
+        self
+    }
+
+    /// Sets for how long it is good, from when it is issued.
+    pub fn expires_in(mut self, time: Duration) -> Self {
+        self.ends = Some(End::In(time));
         self
     }
 
     /// The one that takes another's place: like that, and for as long as that was issued for.
-    pub(super) fn like(record: ApiKeyRecord, now: SystemTime) -> Self {
+    pub(super) fn like(record: ApiKeyRecord) -> Self {
         let lifetime = record.expires_at.and_then(|time| time.duration_since(record.created_at).ok());
         Self {
             label: record.label,
@@ -91,7 +104,7 @@ impl NewApiKey {
             plan: record.plan,
             metadata: record.metadata,
             not_before: None,
-            expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            ends: lifetime.map(End::In),
         }
     }
 
@@ -112,8 +125,11 @@ impl NewApiKey {
         if serde_json::to_vec(&self.metadata).map_or(usize::MAX, |json| json.len()) > MAX_METADATA_LEN {
             return invalid("metadata", "has at most 8 KiB as JSON");
         }
-        if self.expires_at.is_some_and(|time| time <= now || Some(time) <= self.not_before) {
-            return invalid("expires_at", "is over before it begins");
+        if let Some(end) = self.ends {
+            let Some(end) = end.time(now) else { return invalid("expires_in", "is too long") };
+            if end <= now || Some(end) <= self.not_before {
+                return invalid("expires_at", "is over before it begins");
+            }
         }
         Ok(())
     }
@@ -125,15 +141,24 @@ impl NewApiKey {
             plan: self.plan,
             metadata: self.metadata,
             not_before: self.not_before.map(to_millis),
-            expires_at: self.expires_at.map(to_millis),
+            expires_at: self.ends.and_then(|end| end.time(now)).map(to_millis),
             ..ApiKeyRecord::new(id.to_owned(), hint, self.label, self.owner, to_millis(now))
+        }
+    }
+}
+
+impl End {
+    fn time(self, now: SystemTime) -> Option<SystemTime> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::In(time) => now.checked_add(time),
         }
     }
 }
 
 /// Stores keep milliseconds: so a record that was just made is the same as the one that is read.
 pub(super) fn to_millis(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis)).unwrap_or(time)
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(time)
 }
