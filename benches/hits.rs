@@ -20,13 +20,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use common::{Inner, interval, median, request, time};
+use common::{Inner, interval, median, request, time, time_answers};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use portcullis::test_util::{ScriptedHttpClient, SigningKey, TokenBuilder};
 use portcullis::{
-    Algorithm, AuthLayer, Authenticator, ClientAuth, IntrospectionAuthenticator, Issuer, JwtAuthenticator,
-    KeySet,
+    Algorithm, ApiKeyAuthenticator, ApiKeys, AuthLayer, Authenticator, ClientAuth,
+    IntrospectionAuthenticator, Issuer, JwtAuthenticator, KeySet, MemoryApiKeyStore, NewApiKey, ScopeSet,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -59,6 +59,7 @@ fn main() {
     println!(
         "credentials           number  floor ns  hit ns  hit / floor: median of {ROUNDS} rounds (95 % interval)"
     );
+    measure_refusals();
     for number in [1, 10_000] {
         let key = Arc::new(SigningKey::generate(Algorithm::RS256));
         let keys = KeySet::parse(serde_json::json!({"keys": [key.jwk()]}).to_string()).unwrap();
@@ -71,19 +72,21 @@ fn main() {
                 .build()
         };
         let tokens: Vec<String> = (0..number).map(token).collect();
-        let jwt = measure(&format!("JWT, {} bytes", tokens[0].len()), jwt, &tokens);
+        let jwt = measure(&format!("JWT, {} bytes", tokens[0].len()), jwt, "Bearer", &tokens);
         for len in [43, tokens[0].len()] {
             let tokens: Vec<String> = (0..number).map(|index| format!("{index:0len$}")).collect();
-            let opaque = measure(&format!("opaque, {len} bytes"), introspection(), &tokens);
+            let opaque = measure(&format!("opaque, {len} bytes"), introspection(), "Bearer", &tokens);
             println!("    over the JWT: {:.3}", opaque / jwt);
         }
+        let (keys, texts) = api_keys(number);
+        let key = measure(&format!("API key, {} bytes", texts[0].len()), keys, "ApiKey", &texts);
+        println!("    over the JWT: {:.3}", key / jwt);
     }
 }
 
 /// Gives the time of a hit beyond the empty service.
-fn measure<A: Authenticator>(name: &str, authenticator: A, tokens: &[String]) -> f64 {
-    let headers: Vec<HeaderValue> =
-        tokens.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}")).unwrap()).collect();
+fn measure<A: Authenticator>(name: &str, authenticator: A, scheme: &str, tokens: &[String]) -> f64 {
+    let headers = headers(scheme, tokens);
     let mut layered = AuthLayer::new(authenticator).layer(Inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for header in &headers {
@@ -123,6 +126,39 @@ fn measure<A: Authenticator>(name: &str, authenticator: A, tokens: &[String]) ->
         median(ratios)
     );
     nanos(2)
+}
+
+fn headers(scheme: &str, tokens: &[String]) -> Vec<HeaderValue> {
+    tokens.iter().map(|token| HeaderValue::try_from(format!("{scheme} {token}")).unwrap()).collect()
+}
+
+/// What it takes to refuse a key with a wrong checksum, beyond the empty service.
+fn measure_refusals() {
+    let (keys, texts) = api_keys(1000);
+    let wrong =
+        |text: &String| format!("{}{}", &text[..text.len() - 1], if text.ends_with('0') { '1' } else { '0' });
+    let headers = headers("ApiKey", &texts.iter().map(wrong).collect::<Vec<_>>());
+    let (mut layered, mut open) = (AuthLayer::new(keys).layer(Inner), Inner);
+    let some = || headers.iter().map(request).collect::<Vec<_>>();
+    let nanos = (0..ROUNDS)
+        .map(|_| (time_answers(&mut layered, some(), 401) - time(&mut open, some())) * 1e9)
+        .collect();
+    println!("an API key with a wrong checksum is refused in {:.0} ns", median(nanos));
+}
+
+/// So many keys in memory, and their texts.
+fn api_keys(number: usize) -> (ApiKeyAuthenticator, Vec<String>) {
+    let keys = ApiKeys::builder("todo_live", MemoryApiKeyStore::new()).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let issue = |_| {
+        let scopes = ScopeSet::parse("todo:read todo:write").unwrap();
+        let new =
+            NewApiKey::new("some label", "a-user-of-some-length").client_id("some-client").scopes(scopes);
+        runtime.block_on(keys.issue(new)).unwrap().key.expose().to_owned()
+    };
+    let texts = (0..number).map(issue).collect();
+    let long = std::time::Duration::from_secs(3600);
+    (ApiKeyAuthenticator::builder(keys).reuse_for(long).build().unwrap(), texts)
 }
 
 /// An authority that accepts every token.

@@ -1,6 +1,6 @@
 //! `WWW-Authenticate` challenges that cannot be malformed.
 
-use std::fmt::Write as _;
+use std::fmt;
 
 use http::HeaderValue;
 
@@ -63,31 +63,44 @@ impl Challenge {
         self.params.iter().any(|(present, _)| present.eq_ignore_ascii_case(name))
     }
 
-    /// The field value. `None` cannot happen: everything written is visible ASCII or a space.
-    pub(crate) fn to_header_value(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.to_string()).ok()
+    /// The field value, with these parameters in place of those of the same names. `None` cannot happen: everything written is
+    /// visible ASCII or a space.
+    pub(crate) fn to_header_value(&self, more: &[(&'static str, &str)]) -> Option<HeaderValue> {
+        // One piece of memory for nearly all: this is what a flood of bad credentials has made.
+        let mut text = String::with_capacity(160);
+        text.push_str(self.scheme);
+        let is_replaced = |name: &str| more.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        let own = self.params.iter().filter(|(name, _)| !is_replaced(name));
+        let params = own.map(|(name, value)| (*name, value.as_str())).chain(more.iter().copied());
+        for (index, (name, value)) in params.enumerate() {
+            text.push_str(if index == 0 { " " } else { ", " });
+            push_param(&mut text, name, value);
+        }
+        HeaderValue::try_from(text).ok()
     }
 }
 
-impl std::fmt::Display for Challenge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.scheme)?;
-        for (index, (name, value)) in self.params.iter().enumerate() {
-            f.write_str(if index == 0 { " " } else { ", " })?;
-            write!(f, "{name}=\"")?;
-            for character in value.chars() {
-                match character {
-                    '"' | '\\' => {
-                        f.write_char('\\')?;
-                        f.write_char(character)?;
-                    }
-                    ' '..='~' => f.write_char(character)?,
-                    _ => f.write_char('?')?,
-                }
+fn push_param(text: &mut String, name: &str, value: &str) {
+    text.push_str(name);
+    text.push_str("=\"");
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if value.as_bytes().iter().all(is_plain) {
+        text.push_str(value);
+    } else {
+        for character in value.chars() {
+            if matches!(character, '"' | '\\') {
+                text.push('\\');
             }
-            f.write_char('"')?;
+            text.push(if matches!(character, ' '..='~') { character } else { '?' });
         }
-        Ok(())
+    }
+    text.push('"');
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_header_value(&[]);
+        f.write_str(value.as_ref().and_then(|value| value.to_str().ok()).unwrap_or(self.scheme))
     }
 }
 
@@ -99,12 +112,14 @@ mod tests {
     fn nothing_breaks_out_of_a_quoted_value() {
         let challenge = Challenge::bearer().with("realm", "a\"b\\c\r\nX: y\u{e9}\u{7f}");
         assert_eq!(challenge.to_string(), r#"Bearer realm="a\"b\\c??X: y??""#);
-        assert!(challenge.to_header_value().is_some());
+        assert!(challenge.to_header_value(&[]).is_some());
     }
 
     #[test]
     fn a_parameter_stands_once() {
         let challenge = Challenge::bearer().with("error", "a").with("scope", "s").with("error", "b");
         assert_eq!(challenge.to_string(), r#"Bearer scope="s", error="b""#);
+        let value = challenge.to_header_value(&[("Error", "c"), ("x", "\"")]).unwrap();
+        assert_eq!(value, r#"Bearer scope="s", Error="c", x="\"""#);
     }
 }

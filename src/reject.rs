@@ -15,6 +15,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
+use smallvec::{SmallVec, smallvec};
 
 use crate::authn::DEFAULT_REALM;
 use crate::challenge::Challenge;
@@ -161,11 +162,9 @@ fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {
     headers.remove(WWW_AUTHENTICATE);
     headers.remove(RETRY_AFTER);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for challenge in challenges(error, offer) {
-        if let Some(value) = challenge.to_header_value() {
-            // One field line each: lists of challenges in one line are read wrongly by many (RFC 9110 §11.6.1).
-            headers.append(WWW_AUTHENTICATE, value);
-        }
+    for value in challenges(error, offer) {
+        // One field line each: lists of challenges in one line are read wrongly by many (RFC 9110 §11.6.1).
+        headers.append(WWW_AUTHENTICATE, value);
     }
     if let Some(after) = error.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
@@ -174,40 +173,35 @@ fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {
 }
 
 /// The challenges of a 400, 401 or 403. Only the one of the scheme that was used tells what was wrong (RFC 6750 §3.1).
-fn challenges(error: &AuthError, offer: Offer<'_>) -> Vec<Challenge> {
+fn challenges(error: &AuthError, offer: Offer<'_>) -> impl Iterator<Item = HeaderValue> {
     let kind = error.kind();
-    let told = match kind {
-        AuthErrorKind::MissingCredential => return offer.challenges.to_vec(),
+    let (offered, told) = match kind {
+        AuthErrorKind::MissingCredential => (offer.challenges, None),
         AuthErrorKind::InvalidRequest | AuthErrorKind::InvalidToken | AuthErrorKind::InsufficientScope => {
-            kind.code()
+            (offer.challenges, kind.code())
         }
-        _ => return Vec::new(),
+        _ => (&[][..], None),
     };
     // A request that is not well-formed concerns every scheme, and so does anything where there is but one.
-    let all = offer.challenges.len() == 1 || kind == AuthErrorKind::InvalidRequest;
-    let concerned = |challenge: &Challenge| {
+    let all = offered.len() == 1 || kind == AuthErrorKind::InvalidRequest;
+    let concerned = move |challenge: &Challenge| {
         all || offer.presented.is_some_and(|scheme| challenge.scheme().eq_ignore_ascii_case(scheme))
     };
-    offer
-        .challenges
+    // RFC 6750 §3: scope-tokens only, even between quotes. One that an application made of data may be none.
+    let scope = error.scope().filter(|scope| ScopeSet::parse(scope).is_ok());
+    offered
         .iter()
         // A 403 is for a caller who is known already: offering other ways in would only confuse.
-        .filter(|challenge| kind != AuthErrorKind::InsufficientScope || concerned(challenge))
-        .map(|challenge| match told {
-            Some(code) if concerned(challenge) => {
-                let told = challenge
-                    .clone()
-                    .with("error", code)
-                    .with("error_description", error.reason().description());
-                // RFC 6750 §3: scope-tokens only, even between quotes. One that an application made of data may be none.
-                match error.scope().filter(|scope| ScopeSet::parse(scope).is_ok()) {
-                    Some(scope) => told.with("scope", scope),
-                    None => told,
-                }
+        .filter(move |challenge| kind != AuthErrorKind::InsufficientScope || concerned(challenge))
+        .filter_map(move |challenge| match told.filter(|_| concerned(challenge)) {
+            Some(code) => {
+                let mut more: SmallVec<[_; 3]> =
+                    smallvec![("error", code), ("error_description", error.reason().description())];
+                more.extend(scope.map(|scope| ("scope", scope)));
+                challenge.to_header_value(&more)
             }
-            _ => challenge.clone(),
+            None => challenge.to_header_value(&[]),
         })
-        .collect()
 }
 
 /// RFC 9110 §10.2.3 delay-seconds: rounded up, so that whoever waits that long is not refused for the same reason again.
@@ -309,8 +303,7 @@ mod tests {
         let offered = [Challenge::bearer().with("realm", "r"), Challenge::new("ApiKey").with("realm", "r")];
         let told = |reason: Reason, presented| {
             challenges(&AuthError::from(reason), Offer { challenges: &offered, presented })
-                .iter()
-                .map(ToString::to_string)
+                .map(|value| value.to_str().unwrap().to_owned())
                 .collect::<Vec<_>>()
         };
         assert_eq!(told(Reason::CredentialMissing, None), [r#"Bearer realm="r""#, r#"ApiKey realm="r""#]);

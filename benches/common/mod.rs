@@ -35,12 +35,20 @@ pub fn time<S>(service: &mut S, requests: Vec<Request<()>>) -> f64
 where
     S: Service<Request<()>, Response = Response<Empty<Bytes>>, Error = Infallible>,
 {
+    time_answers(service, requests, 200)
+}
+
+/// The same, of requests that are all answered with this status.
+pub fn time_answers<S>(service: &mut S, requests: Vec<Request<()>>, status: u16) -> f64
+where
+    S: Service<Request<()>, Response = Response<Empty<Bytes>>, Error = Infallible>,
+{
     let count = requests.len() as f64;
     let start = Instant::now();
     for request in requests {
         let mut future = pin!(service.call(request));
         let answer = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(answer, Poll::Ready(Ok(answer)) if answer.status() == 200));
+        assert!(matches!(answer, Poll::Ready(Ok(answer)) if answer.status() == status));
     }
     start.elapsed().as_secs_f64() / count
 }
