@@ -28,6 +28,7 @@ mod introspection;
 mod key_stores;
 mod keys;
 mod log;
+mod postgres;
 mod properties;
 mod provider;
 mod rate_limit;

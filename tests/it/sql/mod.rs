@@ -1,5 +1,6 @@
 //! Keys in SQL databases.
 
+mod postgres;
 mod sqlite;
 
 use std::path::PathBuf;
