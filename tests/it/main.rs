@@ -36,6 +36,7 @@ mod readiness;
 mod real_clients;
 mod reject;
 mod sql;
+mod signed_requests;
 mod stub;
 mod support;
 mod vectors;

@@ -11,7 +11,7 @@ use super::{Answer, JWKS_URI, PASSED, Target, answer, decode, encode, hex, jwks,
 use crate::support::{AUDIENCE, ISSUER, bearer, judge, jwt, jwt_of, key, send, token};
 
 /// The public key in every form that a library was ever given as the secret of an HMAC, and no secret at all.
-fn public_forms(key: &SigningKey) -> Vec<Vec<u8>> {
+pub(crate) fn public_forms(key: &SigningKey) -> Vec<Vec<u8>> {
     let jwk = key.jwk();
     let mut forms = vec![Vec::new(), jwk.to_string().into(), jwks([jwk.clone()]).into()];
     let mut add = |label: &str, der: Vec<u8>| {

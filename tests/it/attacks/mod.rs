@@ -11,7 +11,7 @@ mod fetches;
 mod form;
 mod http;
 mod identity;
-mod jose;
+pub(crate) mod jose;
 mod keys;
 mod kinds;
 mod leaks;

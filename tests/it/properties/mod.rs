@@ -60,7 +60,7 @@ impl Server {
     }
 }
 
-fn check<S: Strategy>(strategy: S, property: impl Fn(S::Value)) {
+pub(crate) fn check<S: Strategy>(strategy: S, property: impl Fn(S::Value)) {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&strategy, |input| {
         property(input);
@@ -132,7 +132,7 @@ fn only_one_line_with_a_good_token_passes() {
 }
 
 #[derive(Clone, Debug)]
-enum Mutation {
+pub(crate) enum Mutation {
     Flip(Index, u8),
     Replace(Index, u8),
     Insert(Index, u8),
@@ -142,7 +142,7 @@ enum Mutation {
     Repeat(Index, Index),
 }
 
-fn mutation() -> impl Strategy<Value = Mutation> {
+pub(crate) fn mutation() -> impl Strategy<Value = Mutation> {
     let at = any::<Index>;
     // Characters that a token may hold make the more dangerous mutations.
     let byte = || prop_oneof![any::<u8>(), select(&b"ABCXYZabcxyz0189-_.=+/ "[..])];
@@ -158,7 +158,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 impl Mutation {
-    fn apply(&self, token: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, token: &mut Vec<u8>) {
         let len = token.len();
         match self {
             Self::Flip(at, bit) => token[at.index(len)] ^= 1 << bit,
