@@ -31,6 +31,8 @@
 //!   one trait away, and stands beside others with [`Authenticator::or`].
 //! - [`IntrospectionAuthenticator`] asks the issuer about opaque tokens (RFC 7662). [`RequireLayer::verified_within`] says on a
 //!   route how old a verdict it accepts, down to one for which the issuer is asked now.
+//! - [`SignedRequestAuthenticator`] judges tokens that a client makes and signs for each request, bound to that if you like, and
+//!   good for one request only if you like.
 //! - Verdicts that may be used again are kept by the layer, under a keyed digest; [`AuthLayer::revocations`] calls back what is
 //!   still valid.
 //! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
@@ -52,7 +54,7 @@
 //!
 //! # What it does not do
 //! It issues no tokens and logs nobody in. It does not decrypt tokens, follow keys that a token names (`jwk`, `jku`, `x5u`), read
-//! tokens from the query or a form, or accept shared secrets for JWTs. A signed token is good until it expires where nobody is
+//! tokens from the query or a form, or accept shared secrets for the tokens of an issuer. A signed token is good until it expires where nobody is
 //! asked and nothing is on the list of revocations.
 //! Tokens that are bound to a key of their sender (`cnf`) are refused, since nobody proves that key yet. TLS is yours: a
 //! bearer token on a plain connection is everybody's.
@@ -60,7 +62,7 @@
 //! # Features
 //! | feature | default | brings |
 //! |---|---|---|
-//! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`] |
+//! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`], [`SignedRequestAuthenticator`] |
 //! | `introspection` | yes | [`IntrospectionAuthenticator`], [`ClientAuth`] |
 //! | `rate-limit` | yes | [`RateLimitLayer`] |
 //! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |

@@ -1,18 +1,23 @@
 //! What a request costs in allocations, counted.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
 use portcullis::test_util::{SigningKey, TokenBuilder};
 use portcullis::{
-    Algorithm, AuthLayer, Issuer, JwtAuthenticator, KeySet, Principal, Quota, RateLimitLayer, require_scopes,
+    Algorithm, AuthLayer, ClientSecret, Issuer, JwtAuthenticator, KeySet, MemoryClientSecrets, Principal,
+    Quota, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient, require_scopes,
 };
 use tower::{Layer, Service};
 
@@ -100,6 +105,27 @@ fn guards_and_limits_allocate_nothing() {
     let limit = RateLimitLayer::per_client(Quota::per_minute(600));
     let guarded = auth.layer(limit.layer(require_scopes(["todo:read"]).layer(Inner)));
     assert_eq!(count(guarded, [request(&token), request(&token)]), bare);
+}
+
+/// Its verdict is made anew each time, without a wait and without a box.
+#[test]
+fn a_signed_request_allocates_as_often_as_a_token_that_nobody_remembers() {
+    let secret = "3d844edf-8d35-48ac-975b-e847b4f122b0";
+    let client = SigningClient::new([ClientSecret::new(secret).unwrap()], ScopeSet::parse("a").unwrap());
+    let clients = || MemoryClientSecrets::from_iter([("app", client.clone())]);
+    let sign = |jti: &str| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let claims = format!(r#"{{"iss":"app","iat":{now},"jti":"{jti}"}}"#);
+        let message = format!("{}.{}", encode(br#"{"typ":"JWT","alg":"HS256"}"#), encode(claims.as_bytes()));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
+        with_extensions(&format!("{message}.{}", encode(tag.as_ref())))
+    };
+    let plain = AuthLayer::new(SignedRequestAuthenticator::new(clients())).layer(Inner);
+    assert_eq!(count(plain, [sign("1"), sign("2")]), 5);
+    let single = SignedRequestAuthenticator::builder(clients()).single_use().build().unwrap();
+    // The store of used tokens makes room now and then, for the tokens of the next second too.
+    assert!(count(AuthLayer::new(single).layer(Inner), [sign("1"), sign("2")]) <= 8);
 }
 
 fn with_extensions(token: &str) -> Request<()> {

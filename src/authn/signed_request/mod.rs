@@ -1,5 +1,7 @@
 //! Tokens that a client signs itself, one for each request.
 
+#[cfg(test)]
+mod bodies;
 mod bounds;
 mod builder;
 mod claims;
