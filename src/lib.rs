@@ -83,6 +83,8 @@ pub mod authz;
 pub mod axum;
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod backoff;
+#[cfg(feature = "api-keys")]
+mod base62;
 mod challenge;
 mod credential;
 mod error;
