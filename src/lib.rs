@@ -152,6 +152,11 @@ pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
+#[cfg(all(feature = "jwt", any(feature = "sqlite", feature = "postgres")))]
+pub use sql::{
+    ClientSecretRecord, ClientSecretsError, IssuedClientSecret, SealingKeys, SigningClientRecord,
+    SqlClientSecrets,
+};
 pub use store::{StoreAnswer, StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
 

@@ -144,7 +144,7 @@ pub(super) fn nearest_millis(time: SystemTime) -> i64 {
     since.map_or(-1, |millis| millis.unwrap_or(i64::MAX))
 }
 
-fn time(millis: i64) -> Result<SystemTime, StoreError> {
+pub(super) fn time(millis: i64) -> Result<SystemTime, StoreError> {
     let since = u64::try_from(millis).ok().map(Duration::from_millis);
     since.and_then(|since| UNIX_EPOCH.checked_add(since)).ok_or_else(|| unreadable("time"))
 }

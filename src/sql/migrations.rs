@@ -13,9 +13,15 @@ const TABLE: &str = "portcullis_migrations";
 
 /// What was made, one after the other. What has been released once stays as it is to the last byte.
 #[cfg(feature = "sqlite")]
-const SQLITE: [&str; 1] = [include_str!("migrations/sqlite/0001_api_keys.sql")];
+const SQLITE: [&str; 2] = [
+    include_str!("migrations/sqlite/0001_api_keys.sql"),
+    include_str!("migrations/sqlite/0002_client_secrets.sql"),
+];
 #[cfg(feature = "postgres")]
-const POSTGRES: [&str; 1] = [include_str!("migrations/postgres/0001_api_keys.sql")];
+const POSTGRES: [&str; 2] = [
+    include_str!("migrations/postgres/0001_api_keys.sql"),
+    include_str!("migrations/postgres/0002_client_secrets.sql"),
+];
 
 /// By this number those take turns who make these tables in one database of PostgreSQL: `portcull` in ASCII.
 const TURN: i64 = 0x706f_7274_6375_6c6c;

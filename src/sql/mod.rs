@@ -1,6 +1,8 @@
 //! Stores in SQL databases: one text of SQL for all of them, where that can be.
 
 mod api_keys;
+#[cfg(feature = "jwt")]
+mod client_secrets;
 mod columns;
 mod database;
 mod migrations;
@@ -11,10 +13,16 @@ mod sqlite;
 
 use std::fmt;
 
+#[cfg(feature = "jwt")]
+pub use client_secrets::{
+    ClientSecretRecord, ClientSecretsError, IssuedClientSecret, SealingKeys, SigningClientRecord,
+    SqlClientSecrets,
+};
+
 use crate::store::StoreError;
 use database::Database;
 
-/// Keys in SQLite or PostgreSQL. A clone is the same store.
+/// Keys in SQLite or PostgreSQL, and the secrets of clients (`client_secrets`, with the feature `jwt`). A clone is the same store.
 ///
 /// ```no_run
 /// # async fn connect() -> Result<(), portcullis::StoreError> {
@@ -32,7 +40,7 @@ use database::Database;
 /// An answer that does not come in time is a [`StoreError`]: a look-up waits three seconds at most, a change eight.
 ///
 /// # Security
-/// Whoever can write to these tables can make keys. What is in them opens nothing.
+/// Whoever can write to these tables can make keys. What is in them opens nothing: keys are digested, secrets of clients sealed.
 #[derive(Clone)]
 pub struct SqlStore {
     database: Database,

@@ -12,7 +12,7 @@ use crate::jose::{Members, NumericDate, Repeat, Skip, Tag, Text, parse_plain_obj
 use crate::time::UnixTime;
 
 /// Bytes of the name of a client, and of a `jti`.
-const MAX_NAME_LEN: usize = 256;
+pub(crate) const MAX_NAME_LEN: usize = 256;
 
 /// What a token must say.
 #[derive(Clone, Debug)]

@@ -20,6 +20,11 @@ pub use clients::{ClientSecrets, MemoryClientSecrets};
 pub use secret::{ClientSecret, SigningClient};
 pub use single_use::{MemorySingleUse, SingleUse, SingleUseToken, Spend};
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use claims::MAX_NAME_LEN;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use token::MAX_SECRETS;
+
 use bounds::Bounds;
 use claims::Rules;
 use once_only::{OnceOnly, Unspent};

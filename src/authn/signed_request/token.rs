@@ -12,7 +12,7 @@ use crate::jose::{Buffers, HmacKey, Parts, Symmetric, Tag};
 use crate::time::UnixTime;
 
 /// Secrets that are tried for one token. More than two fit only where several change at once.
-const MAX_SECRETS: usize = 8;
+pub(crate) const MAX_SECRETS: usize = 8;
 
 /// A token that is of this moment and says all that it must. Who made it is not known yet.
 pub(super) struct RequestToken<'b> {
