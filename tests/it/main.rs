@@ -16,6 +16,7 @@ mod authorities;
 mod authz;
 mod axum;
 mod bodies;
+mod client_secrets;
 mod corpus;
 mod differential;
 mod dispatch;

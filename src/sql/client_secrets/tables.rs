@@ -209,3 +209,31 @@ fn judge(
     }
     Ok(if full { Addition::Full } else { Addition::Added })
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::sql::SqlStore;
+
+    /// The steps of SQLite's plan for a statement.
+    async fn plan(statement: &str) -> Vec<String> {
+        let store = SqlStore::connect("sqlite::memory:").await.unwrap();
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let steps: Vec<(i64, i64, i64, String)> = match store.database {
+            Database::Sqlite { pool, .. } => sqlx::query_as(explain).fetch_all(&pool).await.unwrap(),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => panic!("it is SQLite"),
+        };
+        steps.into_iter().map(|(.., step)| step).collect()
+    }
+
+    #[tokio::test]
+    async fn a_client_is_looked_up_by_primary_keys() {
+        let steps = plan(FIND).await;
+        let searches = steps.iter().filter(|step| step.starts_with("SEARCH") && step.contains("autoindex"));
+        assert_eq!(searches.count(), 2, "{steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
+        let scanned = plan(&FIND.replace("c.name = $1", "c.plan = $1")).await;
+        assert!(scanned.iter().any(|step| step.starts_with("SCAN")), "{scanned:?}");
+    }
+}
