@@ -61,7 +61,7 @@ fn servers(configure: impl Fn(Builder) -> Builder) -> [SignedRequestAuthenticato
 async fn judge(server: &SignedRequestAuthenticator, token: &str, body: Option<&[u8]>) -> Result<(), Reason> {
     let request = Request::post("/a").body(()).unwrap();
     let context = RequestContext::new(&request);
-    let context = body.map_or(context, |body| context.with_body(body));
+    let context = context.with_body(body);
     let future: AuthFuture = server.authenticate(&Credential::new(&Presentation::BEARER, token), &context);
     future.verdict().await.map(drop).map_err(|error| error.reason())
 }
