@@ -160,6 +160,11 @@ pub use sql::{
 pub use store::{StoreAnswer, StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
 
+/// What you may want to do, step by step.
+#[cfg(all(feature = "sqlite", any(doc, doctest)))]
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}
+
 /// The README's code is compiled like that of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
