@@ -42,3 +42,4 @@ mod stub;
 mod support;
 mod vectors;
 mod verdicts;
+mod with_clients;

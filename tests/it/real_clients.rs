@@ -1,5 +1,4 @@
 //! Real clients as processes: the official ones of GOV.UK Notify, Python `requests`, and curl.
-#![allow(dead_code)] // for the tests that need such a client
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
