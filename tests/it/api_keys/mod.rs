@@ -1,4 +1,20 @@
 //! API keys, from the request to the store.
 
+mod challenges;
+mod dispatch;
+mod form;
 mod life;
+mod lists;
+mod lookups;
+mod outage;
+mod peppers;
+mod places;
+mod probe;
+mod processes;
+mod record;
+mod revoke;
+mod rotation;
+mod scene;
+mod sealed;
 mod support;
+mod uses;

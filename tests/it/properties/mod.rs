@@ -1,5 +1,6 @@
 //! What holds for every input. `PROPTEST_CASES` sets how many are tried; a failure prints the smallest one that was found.
 
+mod keys;
 mod members;
 
 use std::sync::Arc;

@@ -219,7 +219,7 @@ async fn guarded<A: Authenticator>(
 }
 
 /// Counts how many of those that share the counter wait for something.
-async fn counted<F: Future>(future: F, waiting: &AtomicUsize) -> F::Output {
+pub(crate) async fn counted<F: Future>(future: F, waiting: &AtomicUsize) -> F::Output {
     let mut future = std::pin::pin!(future);
     let first = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
     if let Poll::Ready(output) = first {
@@ -237,7 +237,7 @@ async fn settle() {
 }
 
 /// Waits for what tasks bring about in real time.
-async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(condition: impl Fn() -> bool) {
     let come_true = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
