@@ -3,6 +3,7 @@
 //! Every attack has a twin that passes and differs in one thing, so that none is refused for a reason of its own. Wherever keys
 //! are remote, fetches are counted: an attack must not cause more of them than an honest token.
 
+mod api_keys;
 mod authority;
 mod caches;
 mod claims;
