@@ -175,7 +175,7 @@ async fn ask<A: Authenticator>(layer: &AuthLayer<A>, token: &str) -> Option<Reas
 }
 
 /// Bytes of memory that this process really has, by pages.
-fn resident() -> usize {
+pub fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096

@@ -14,6 +14,7 @@
     clippy::disallowed_methods
 )]
 
+mod api_keys;
 mod authority_outage;
 mod flood;
 mod garbage;
@@ -21,6 +22,9 @@ mod garbage;
 mod harness;
 mod outage;
 mod rotation;
+#[path = "../it/api_keys/sealed.rs"]
+mod sealed;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +39,12 @@ pub struct Plan {
     pub authority: Duration,
     /// How many tokens that nobody issued.
     pub garbage: usize,
+    /// How many well-formed API keys that nobody issued.
+    pub unknown_keys: usize,
+    /// How long API keys are rotated and used.
+    pub api_keys: Duration,
+    /// How many refusals of each kind are timed.
+    pub timings: usize,
     /// How many known tokens share the memory that is counted.
     pub known: usize,
     /// How much slower the 99th percentile of good requests may get in a flood.
@@ -52,6 +62,9 @@ const FULL: Plan = Plan {
     outage: Duration::from_secs(60),
     authority: Duration::from_secs(30),
     garbage: 5_000_000,
+    unknown_keys: 1_000_000,
+    api_keys: Duration::from_secs(30),
+    timings: 200_000,
     known: 100_000,
     tail: 3.0,
     slowest: Duration::from_millis(50),
@@ -65,6 +78,9 @@ const SHORT: Plan = Plan {
     outage: Duration::from_secs(8),
     authority: Duration::from_secs(6),
     garbage: 30_000,
+    unknown_keys: 20_000,
+    api_keys: Duration::from_secs(3),
+    timings: 2_000,
     known: 10_000,
     // The gate runs on shared machines, with few samples: a pause of the machine is no fault of ours.
     tail: 10.0,
@@ -80,6 +96,9 @@ async fn main() {
     }
     if let Some(("garbage-of", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return garbage::alone(rest).await;
+    }
+    if let Some(("api-keys-of", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return api_keys::alone(rest).await;
     }
     let plan = if arguments.iter().any(|argument| argument == "--short") { SHORT } else { FULL };
     let wanted = |name: &str| {
@@ -100,6 +119,12 @@ async fn main() {
         ran += 1;
     }
     if wanted("garbage") && garbage::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("api_keys") && api_keys::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("timing") && timing::run(&plan).await {
         ran += 1;
     }
     println!("{ran} passed, 0 failed");
