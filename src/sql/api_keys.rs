@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use sqlx::QueryBuilder;
+use sqlx::{Connection as _, QueryBuilder};
 
 use super::SqlStore;
 use super::columns::{KeyRow, RecordRow, cannot_be_kept, millis, nearest_millis, record_columns};
@@ -194,11 +194,13 @@ impl Database {
         }
         let _turn = self.turn().await;
         on!(self, pool => {
-            let mut work = pool.begin_with(self.begin()).await?;
+            let mut held = self.hold(pool).await?;
+            let mut work = held.begin_with(self.begin()).await?;
             let retire = sqlx::query(RETIRE).bind(id).bind(&row.record.id).bind(ends);
             let replaced =
                 retire.execute(&mut *work).await?.rows_affected() == 1 && insert!(row, &mut *work);
             if replaced { work.commit().await? } else { work.rollback().await? }
+            held.release();
             Ok(replaced)
         })
     }
@@ -207,7 +209,8 @@ impl Database {
         let latest = latest(uses)?;
         let _turn = self.turn().await;
         on!(self, pool => {
-            let mut work = pool.begin_with(self.begin()).await?;
+            let mut held = self.hold(pool).await?;
+            let mut work = held.begin_with(self.begin()).await?;
             for some in latest.chunks(USES_AT_ONCE) {
                 if self.locks_rows() {
                     let mut lock = QueryBuilder::new(LOCK);
@@ -224,7 +227,9 @@ impl Database {
                 let swap = sqlx::query(SWAP_DIGEST).bind(id).bind(&new.bytes[..]).bind(&new.pepper);
                 swap.bind(&old.bytes[..]).bind(&old.pepper).execute(&mut *work).await?;
             }
-            Ok(work.commit().await?)
+            work.commit().await?;
+            held.release();
+            Ok(())
         })
     }
 }
@@ -242,4 +247,30 @@ fn latest(uses: &[ApiKeyUse]) -> Result<Vec<(&str, i64)>, StoreError> {
 fn swaps(uses: &[ApiKeyUse]) -> impl Iterator<Item = (&str, &KeyDigest, &KeyDigest)> {
     let known = uses.iter().filter(|used| !cannot_be_kept(&used.id));
     known.filter_map(|used| used.digest.as_ref().map(|(old, new)| (used.id.as_str(), old, new)))
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+
+    async fn plan(statement: &'static str) -> String {
+        let store = SqlStore::connect("sqlite::memory:").await.unwrap();
+        let Database::Sqlite { pool, .. } = &store.database else { panic!("another database") };
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(pool).await.unwrap();
+        steps.into_iter().map(|(_, _, _, step)| step).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn sqlite_finds_keys_by_indices() {
+        let table = "portcullis_api_keys";
+        let by_id = format!("SEARCH {table} USING INDEX sqlite_autoindex_{table}_1 (id=?)");
+        for statement in [FIND, REVOKE, DISABLE, ENABLE, EXPIRE, RETIRE, SWAP_DIGEST] {
+            assert_eq!(plan(statement).await, by_id, "{statement}");
+        }
+        let of_owner = "portcullis_api_keys_of_owner (owner=? AND (created_at,id)<(?,?))";
+        assert_eq!(plan(LIST_OF_OWNER).await, format!("SEARCH {table} USING INDEX {of_owner}"));
+        let by_age = "portcullis_api_keys_by_age ((created_at,id)<(?,?))";
+        assert_eq!(plan(LIST).await, format!("SEARCH {table} USING INDEX {by_age}"));
+    }
 }

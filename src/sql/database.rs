@@ -1,10 +1,13 @@
 //! The databases, and what is done in all of them.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 #[cfg(feature = "sqlite")]
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Pool;
+use sqlx::pool::PoolConnection;
 #[cfg(feature = "sqlite")]
 use tokio::sync::Mutex;
 use tokio::sync::MutexGuard;
@@ -64,7 +67,7 @@ impl Database {
         }
     }
 
-    /// Whether others write at the same time, who must be kept from rows that are about to be changed.
+    /// Whether it is a server, that has many write at a time: they lock the rows that they mean to change.
     pub(super) const fn locks_rows(&self) -> bool {
         match self {
             #[cfg(feature = "sqlite")]
@@ -72,6 +75,11 @@ impl Database {
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => true,
         }
+    }
+
+    /// A connection for a transaction.
+    pub(super) async fn hold<D: sqlx::Database>(&self, pool: &Pool<D>) -> Result<Held<D>, sqlx::Error> {
+        Ok(Held { connection: pool.acquire().await?, is_given_up: self.locks_rows() })
     }
 
     /// The turn of who wants to write, until it is dropped. SQLite lets one write at a time and has the others look again at
@@ -94,6 +102,42 @@ impl fmt::Debug for Database {
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => "PostgreSQL",
         })
+    }
+}
+
+/// A connection that is closed unless it is released: where nobody waits any more while a transaction begins, sqlx 0.9.0 would give
+/// it back to the pool without ending that, and what others did in it later would be seen by nobody, and lost.
+pub(super) struct Held<D: sqlx::Database> {
+    connection: PoolConnection<D>,
+    is_given_up: bool,
+}
+
+impl<D: sqlx::Database> Held<D> {
+    /// Gives it back: the transaction has ended.
+    pub(super) fn release(mut self) {
+        self.is_given_up = false;
+    }
+}
+
+impl<D: sqlx::Database> Deref for Held<D> {
+    type Target = D::Connection;
+
+    fn deref(&self) -> &D::Connection {
+        &self.connection
+    }
+}
+
+impl<D: sqlx::Database> DerefMut for Held<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
+        &mut self.connection
+    }
+}
+
+impl<D: sqlx::Database> Drop for Held<D> {
+    fn drop(&mut self) {
+        if self.is_given_up {
+            self.connection.close_on_drop();
+        }
     }
 }
 

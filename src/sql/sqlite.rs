@@ -82,3 +82,28 @@ fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     code.is_some_and(|code| code & 0xFF == BUSY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_writes_ahead_and_each_change_reaches_the_disk() {
+        let name = format!("portcullis-{}.db", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let pool = open(&format!("sqlite://{}", file.display())).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let mut connection = pool.acquire().await.unwrap();
+            let pragma = "SELECT journal_mode, synchronous, foreign_keys, timeout FROM pragma_journal_mode, \
+                          pragma_synchronous, pragma_foreign_keys, pragma_busy_timeout";
+            let set: (String, i64, i64, i64) =
+                sqlx::query_as(pragma).fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(set, ("wal".to_owned(), 2, 1, 5000));
+            connections.push(connection);
+        }
+        drop(connections);
+        pool.close().await;
+        std::fs::remove_file(file).unwrap();
+    }
+}

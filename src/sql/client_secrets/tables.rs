@@ -1,6 +1,7 @@
 //! What is asked and done in the tables of clients and their secrets.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use sqlx::Connection as _;
 
 use super::record::SigningClientRecord;
 use super::rows::{Found, RecordRow, SecretRow, records};
@@ -101,7 +102,8 @@ impl Database {
         let new = keys.seal(place, secret.expose())?;
         let _turn = self.turn().await;
         on!(self, pool => {
-            let mut work = pool.begin_with(self.begin()).await?;
+            let mut held = self.hold(pool).await?;
+            let mut work = held.begin_with(self.begin()).await?;
             if self.locks_rows() {
                 sqlx::query(LOCK).bind(place.client).execute(&mut *work).await?;
             }
@@ -109,11 +111,13 @@ impl Database {
             let addition = judge(keys, place.client, Found::of(rows)?, secret)?;
             if !matches!(addition, Addition::Added) {
                 work.rollback().await?;
+                held.release();
                 return Ok(addition);
             }
             let add = sqlx::query(ADD).bind(place.client).bind(place.id).bind(now);
             add.bind(&new.key).bind(&new.bytes).execute(&mut *work).await?;
             work.commit().await?;
+            held.release();
             Ok(addition)
         })
     }
@@ -136,13 +140,15 @@ impl Database {
         }
         let _turn = self.turn().await;
         on!(self, pool => {
-            let mut work = pool.begin_with(self.begin()).await?;
+            let mut held = self.hold(pool).await?;
+            let mut work = held.begin_with(self.begin()).await?;
             if self.locks_rows() {
                 sqlx::query(LOCK).bind(client).execute(&mut *work).await?;
             }
             sqlx::query(REMOVE_SECRETS).bind(client).execute(&mut *work).await?;
             let removed = sqlx::query(REMOVE).bind(client).execute(&mut *work).await?.rows_affected() == 1;
             work.commit().await?;
+            held.release();
             Ok(removed)
         })
     }
