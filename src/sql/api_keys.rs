@@ -249,7 +249,8 @@ fn swaps(uses: &[ApiKeyUse]) -> impl Iterator<Item = (&str, &KeyDigest, &KeyDige
     known.filter_map(|used| used.digest.as_ref().map(|(old, new)| (used.id.as_str(), old, new)))
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use super::*;
 

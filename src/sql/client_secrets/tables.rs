@@ -216,7 +216,8 @@ fn judge(
     Ok(if full { Addition::Full } else { Addition::Added })
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use super::*;
     use crate::sql::SqlStore;
