@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::breaker::{Breaker, BreakerState, Role};
+#[cfg(feature = "introspection")]
+use super::breaker::BreakerState;
+use super::breaker::{Breaker, Role};
 use crate::error::{AuthError, Reason};
 use crate::time::{Clock, Moment, OncePerSecond};
 
@@ -52,6 +54,7 @@ struct Health<F> {
 }
 
 /// How it is, for health checks and dashboards.
+#[cfg(feature = "introspection")]
 pub(super) struct Status {
     pub(super) breaker: BreakerState,
     pub(super) calls: u64,
@@ -142,6 +145,7 @@ impl<F: Fault> Bulkhead<F> {
         )
     }
 
+    #[cfg(feature = "introspection")]
     pub(super) fn status(&self) -> Status {
         let health = self.health();
         Status {
