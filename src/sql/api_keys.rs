@@ -13,8 +13,8 @@ use crate::api_key::{
 };
 use crate::store::{StoreError, StoreFuture};
 
-/// Keys of which one statement notes the use: far below the number of values that a statement may have.
-const USES_AT_ONCE: usize = 500;
+/// Keys of which one statement notes the use: so few that PostgreSQL looks each of them up, and does not read a table of 100,000.
+const USES_AT_ONCE: usize = 100;
 
 const FIND: &str =
     concat!("SELECT ", record_columns!(), ", digest, pepper FROM portcullis_api_keys WHERE id = $1");
