@@ -186,7 +186,7 @@ impl Verdict {
         self
     }
 
-    #[cfg(any(feature = "jwt", feature = "api-keys"))]
+    #[cfg(any(feature = "introspection", feature = "api-keys"))]
     fn asked_at(mut self, asked: Instant) -> Self {
         self.asked = Some(asked);
         self

@@ -13,7 +13,7 @@ mod token;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 pub use builder::SignedRequestAuthenticatorBuilder;
 pub use clients::{ClientSecrets, MemoryClientSecrets};
@@ -36,7 +36,7 @@ use crate::error::{AuthError, Reason};
 use crate::jose::{Buffers, HmacKey, Parts};
 use crate::principal::Principal;
 use crate::store::State;
-use crate::time::{Clock, Moment, SystemClock};
+use crate::time::{Clock, SystemClock};
 
 /// Judges tokens that a client makes for each request and signs with a secret that it shares with this server: JWTs with HS256, as
 /// the clients of GOV.UK Notify send them. The secret itself is never sent.
@@ -68,11 +68,11 @@ use crate::time::{Clock, Moment, SystemClock};
 /// Not checked: whether the token was used before (see [`single_use`](SignedRequestAuthenticatorBuilder::single_use)), header fields,
 /// the host, and every other claim. What a client says in `sub` or `scope` is not believed.
 ///
+/// Clones are the same authenticator.
+///
 /// # Security
 /// TLS is needed all the same: a token that is not bound opens every route to whoever reads it, until it is too old, and `req` alone
 /// leaves the body open. Who can read the store of secrets can sign in every client's name.
-///
-/// Clones are the same authenticator.
 ///
 /// ```
 /// use http::Request;
@@ -171,9 +171,9 @@ impl Judge {
         credential: &Credential<'_>,
         context: &RequestContext<'_>,
     ) -> Result<AuthFuture, AuthError> {
-        let (asked, target) = (self.moment(context), Target::of(context));
+        let (now, target) = (self.now(context), Target::of(context));
         let mut buffers = Buffers::default();
-        let token = RequestToken::read(credential.expose(), &mut buffers, &self.rules, asked.wall.into())?;
+        let token = RequestToken::read(credential.expose(), &mut buffers, &self.rules, now.into())?;
         let client = match self.secrets.find(&token.said.client).into_state() {
             State::Ready(said) => self.lookups.said(said)?,
             State::Boxed(question) => {
@@ -182,18 +182,17 @@ impl Judge {
                 return Ok(AuthFuture::boxed(async move {
                     let client = judge.lookups.ask(question).await?;
                     let mut buffers = Buffers::default();
-                    let now = asked.wall.into();
-                    let token = RequestToken::read(&credential, &mut buffers, &judge.rules, now)?;
-                    let accepted = judge.accept(&token, client.as_deref(), &target, asked.wall)?;
-                    judge.admit(accepted, buffers, asked.instant)?.verdict().await
+                    let token = RequestToken::read(&credential, &mut buffers, &judge.rules, now.into())?;
+                    let accepted = judge.accept(&token, client.as_deref(), &target, now)?;
+                    judge.admit(accepted, buffers)?.verdict().await
                 }));
             }
         };
-        let accepted = self.accept(&token, client.as_deref(), &target, asked.wall)?;
-        self.admit(accepted, buffers, asked.instant)
+        let accepted = self.accept(&token, client.as_deref(), &target, now)?;
+        self.admit(accepted, buffers)
     }
 
-    /// The one way from a token to a principal.
+    /// The one way from a token to a principal. Looking for the secrets was asking the authority.
     fn accept(
         &self,
         token: &RequestToken<'_>,
@@ -212,23 +211,20 @@ impl Judge {
         Ok(Accepted { principal, ends, key: self.once_only.as_ref().map(|_| token.single_use_key()) })
     }
 
-    /// Marks the token as used where that is wanted. Asking for the secrets was asking the authority.
-    fn admit(&self, accepted: Accepted, buffers: Buffers, asked: Instant) -> Result<AuthFuture, AuthError> {
+    /// Marks the token as used where that is wanted.
+    fn admit(&self, accepted: Accepted, buffers: Buffers) -> Result<AuthFuture, AuthError> {
         let Accepted { principal, ends, key } = accepted;
-        let verdict = Verdict::once(principal.with_claims(buffers.into_claims()?)).asked_at(asked);
+        let verdict = Verdict::once(principal.with_claims(buffers.into_claims()?));
         Ok(match (&self.once_only, key) {
             (Some(once_only), Some(key)) => once_only.admit(Unspent { key, ends, verdict }),
             _ => AuthFuture::ready(Ok(verdict)),
         })
     }
 
-    fn moment(&self, context: &RequestContext<'_>) -> Moment {
+    fn now(&self, context: &RequestContext<'_>) -> SystemTime {
         match &self.own_clock {
-            Some(clock) => Moment { instant: clock.instant(), wall: clock.now() },
-            None => {
-                let wall = context.time.unwrap_or_else(|| SystemClock.now());
-                Moment { instant: SystemClock.instant(), wall }
-            }
+            Some(clock) => clock.now(),
+            None => context.time.unwrap_or_else(|| SystemClock.now()),
         }
     }
 }

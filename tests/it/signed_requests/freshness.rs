@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use portcullis::{
-    AuthLayer, Authenticator, MemorySingleUse, Principal, Reason, SignedRequestAuthenticator,
+    AuthLayer, Authenticator, Clock as _, MemorySingleUse, Principal, Reason, SignedRequestAuthenticator,
     require_authenticated,
 };
 use tower::{Layer as _, ServiceExt as _};
@@ -84,5 +84,15 @@ async fn a_second_layer_sees_a_token_that_was_used() {
         let service = scene.layer.layer(scene.layer.layer(handler));
         let response = service.oneshot(bearer(&scene.token().build())).await.unwrap();
         assert_eq!(outcome(&response), expected);
+    }
+}
+
+/// The layer goes by the clock of the authenticator, or it would find every verdict old.
+#[tokio::test]
+async fn the_layer_tells_the_time_by_the_same_clock() {
+    let scene = Scene::new();
+    for years in [0, 20] {
+        scene.clock.set_wall(scene.clock.now() - Duration::from_secs(years * 365 * 86_400));
+        assert_eq!(guarded(&scene.layer, Duration::ZERO, &scene.token()).await, ACCEPTED, "{years}");
     }
 }

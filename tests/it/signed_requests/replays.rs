@@ -159,3 +159,19 @@ async fn what_was_used_is_remembered_whatever_the_clocks_do() {
     scene.clock.set_wall(right + seconds(30));
     assert_eq!(scene.ask(&token).await, REPLAYED);
 }
+
+/// While the clock on the wall is ahead, the stopwatch alone tells what has to be remembered.
+#[tokio::test]
+async fn by_the_stopwatch_a_token_is_remembered_for_a_minute_and_a_half() {
+    for (later, expected) in [(89, REPLAYED), (92, ACCEPTED)] {
+        let scene = single();
+        let token = scene.token().claim("jti", "1");
+        assert_eq!(scene.ask(&token).await, ACCEPTED);
+        let right = scene.clock.now();
+        scene.clock.set_wall(right + Duration::from_secs(86_400));
+        scene.clock.advance(Duration::from_secs(later));
+        assert_eq!(scene.ask(&scene.token().claim("jti", "2")).await, ACCEPTED);
+        scene.clock.set_wall(right);
+        assert_eq!(scene.ask(&token).await, expected, "{later}");
+    }
+}
