@@ -2,6 +2,7 @@
 
 mod lookups;
 mod managing;
+mod postgres;
 mod sealing;
 mod sqlite;
 mod support;

@@ -1,6 +1,5 @@
 //! Secrets of clients in a file.
 
-use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,65 +8,41 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::keeps_secrets;
 use super::support::{DOWN, Database, OK, UNKNOWN, answer, client, key, key_bytes, scopes};
+use crate::sql::Folder;
 
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let name = format!("secrets-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // One that a test left behind that was killed.
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("sqlite://{}", self.0.join(name).display())
-    }
-
-    /// How many files hold these bytes.
-    fn files_with(&self, bytes: &[u8]) -> usize {
-        let files = self.0.read_dir().unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
-        files.filter(|file| file.windows(bytes.len()).any(|some| some == bytes)).count()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// How many files of a folder hold these bytes.
+fn files_with(folder: &Folder, bytes: &[u8]) -> usize {
+    let files = folder.file("").read_dir().unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    files.filter(|file| file.windows(bytes.len()).any(|some| some == bytes)).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_keeps_secrets() {
     let (folder, made) = (Folder::new(), AtomicU32::new(0));
-    keeps_secrets(async || folder.url(&format!("{}.db", made.fetch_add(1, Ordering::Relaxed)))).await;
+    keeps_secrets(async || folder.sqlite(&format!("{}.db", made.fetch_add(1, Ordering::Relaxed)))).await;
 }
 
 #[tokio::test]
 async fn no_file_holds_a_secret_or_a_sealing_key() {
     let folder = Folder::new();
-    let clients = Database::new(folder.url("a.db")).clients().await;
+    let clients = Database::new(folder.sqlite("a.db")).clients().await;
     let secret = client(&clients, "the dashboard").await;
     let own = [0xE7; 40];
     let id = clients.add("the dashboard", &ClientSecret::new(own).unwrap()).await.unwrap();
     for name in ["-wal", ""] {
-        assert!(folder.0.join(format!("a.db{name}")).exists(), "{name}");
+        assert!(folder.file(&format!("a.db{name}")).exists(), "{name}");
     }
     for (bytes, where_to) in
         [(&b"the dashboard"[..], true), (id.as_bytes(), true), (secret.as_bytes(), false)]
     {
-        assert_eq!(folder.files_with(bytes) > 0, where_to, "{:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(files_with(&folder, bytes) > 0, where_to, "{:?}", String::from_utf8_lossy(bytes));
     }
     // No part of any of them, either.
     for some in secret.as_bytes().windows(8).chain([&own[..8], &key_bytes("a")[..8]]) {
-        assert_eq!(folder.files_with(some), 0);
+        assert_eq!(files_with(&folder, some), 0);
     }
     // A copy of the file, under another key.
-    let impostor = Database::new(folder.url("a.db")).clients_with(key("b")).await;
+    let impostor = Database::new(folder.sqlite("a.db")).clients_with(key("b")).await;
     assert_eq!(answer(&impostor, "the dashboard", &secret).await, DOWN);
     assert_eq!(answer(&clients, "the dashboard", &secret).await, OK);
 }
@@ -104,7 +79,7 @@ async fn a_client_is_removed_with_its_secrets_where_foreign_keys_are_off() {
 #[tokio::test]
 async fn debug_shows_no_secret() {
     let folder = Folder::new();
-    let clients = Database::new(folder.url("a.db")).clients().await;
+    let clients = Database::new(folder.sqlite("a.db")).clients().await;
     clients.put("ann", &scopes(), None).await.unwrap();
     let issued = clients.issue("ann").await.unwrap();
     let shown = format!("{clients:?} {issued:?} {:?}", clients.record("ann").await.unwrap());

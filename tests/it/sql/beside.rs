@@ -10,10 +10,10 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
 /// A folder that is removed in the end.
-pub(super) struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -24,12 +24,12 @@ impl Folder {
         Self(path)
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// The URL of a database in it.
-    pub(super) fn sqlite(&self, name: &str) -> String {
+    pub fn sqlite(&self, name: &str) -> String {
         format!("sqlite://{}", self.file(name).display())
     }
 }

@@ -7,3 +7,5 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod urls;
+
+pub use beside::Folder;
