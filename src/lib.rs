@@ -113,7 +113,7 @@ pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
     MemoryApiKeyStore, NewApiKey,
 };
-#[cfg(any(feature = "introspection", feature = "api-keys"))]
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 pub use authn::BreakerState;
 #[cfg(feature = "api-keys")]
 pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};

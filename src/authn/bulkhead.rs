@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-#[cfg(feature = "introspection")]
-use super::breaker::BreakerState;
-use super::breaker::{Breaker, Role};
+use super::breaker::{Breaker, BreakerState, Role};
 use crate::error::{AuthError, Reason};
+use crate::flight::runtime;
 use crate::time::{Clock, Moment, OncePerSecond};
 
 /// Calls under way at once.
@@ -28,14 +27,13 @@ pub(super) trait Fault: Clone + fmt::Display {
     const TIMEOUT: Self;
     const SLOW: Self;
 
-    /// What is logged with it.
-    const MESSAGE: &'static str;
-
     /// Whether other calls can be expected to fail too; what one odd credential may cause is not.
     fn is_general(&self) -> bool;
 }
 
 pub(super) struct Bulkhead<F> {
+    /// What is logged when a call fails.
+    failed: &'static str,
     pub(super) clock: Arc<dyn Clock>,
     limit: Duration,
     /// A call that takes longer counts as failed, whatever it brings.
@@ -66,8 +64,14 @@ pub(super) struct Status {
 
 impl<F: Fault> Bulkhead<F> {
     /// `limit`: how long a call may take, and how long it may wait before that.
-    pub(super) fn new(clock: Arc<dyn Clock>, limit: Duration, slow_after: Duration) -> Self {
+    pub(super) fn new(
+        failed: &'static str,
+        clock: Arc<dyn Clock>,
+        limit: Duration,
+        slow_after: Duration,
+    ) -> Self {
         Self {
+            failed,
             clock,
             limit,
             slow_after,
@@ -81,6 +85,7 @@ impl<F: Fault> Bulkhead<F> {
     }
 
     /// How long a call may take, the time in line included.
+    #[cfg(any(feature = "introspection", feature = "api-keys"))]
     pub(super) fn limit(&self) -> Duration {
         self.limit.saturating_mul(2)
     }
@@ -90,6 +95,8 @@ impl<F: Fault> Bulkhead<F> {
         &self,
         call: impl AsyncFnOnce(Moment) -> Result<T, F>,
     ) -> Result<T, AuthError> {
+        // Work and timers need one.
+        runtime()?;
         self.paused()?;
         let _place = self.place().await?;
         let mut asking = Asking::begin(self)?;
@@ -131,11 +138,24 @@ impl<F: Fault> Bulkhead<F> {
         // A subscriber is the application's code, which may ask for our status.
         drop(health);
         if let Some(error) = failure {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            if self.log_limit.allows() {
-                tracing::error!(target: "portcullis", %error, breaker = ?state, "{}", F::MESSAGE);
-            }
+            self.log(&error, state);
         }
+    }
+
+    fn log(&self, error: &F, breaker: BreakerState) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if self.log_limit.allows() {
+            tracing::error!(target: "portcullis", %error, ?breaker, "{}", self.failed);
+        }
+    }
+
+    /// What was said without a call: a failure is nobody's credential here either.
+    #[cfg(feature = "jwt")]
+    pub(super) fn said<T>(&self, said: Result<T, F>) -> Result<T, AuthError> {
+        said.map_err(|error| {
+            self.log(&error, BreakerState::Closed);
+            AuthError::unavailable(RETRY_AFTER)
+        })
     }
 
     fn unavailable(&self) -> AuthError {

@@ -7,9 +7,9 @@
 pub(crate) mod api_key;
 mod body;
 mod body_layer;
-#[cfg(any(feature = "introspection", feature = "api-keys"))]
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod breaker;
-#[cfg(any(feature = "introspection", feature = "api-keys"))]
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod bulkhead;
 mod cache;
 mod calls;
@@ -28,6 +28,8 @@ mod settings;
 mod shared_caches;
 #[cfg(feature = "jwt")]
 pub(crate) mod signed_request;
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
+mod store_fault;
 mod terms;
 mod verifier;
 mod waiting;
@@ -41,7 +43,7 @@ use http::{Extensions, HeaderMap, Method, Uri};
 
 pub use body::AuthBody;
 pub use body_layer::{BodyAuth, BodyAuthLayer};
-#[cfg(any(feature = "introspection", feature = "api-keys"))]
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 pub use breaker::BreakerState;
 pub use future::{AuthFuture, ResponseFuture};
 #[cfg(feature = "introspection")]

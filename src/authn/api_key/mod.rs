@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 pub use builder::ApiKeyAuthenticatorBuilder;
 
-use super::bulkhead::{Bulkhead, Fault};
+use super::bulkhead::Bulkhead;
+use super::store_fault::StoreFault;
 use super::terms::Grace;
 use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::api_key::{ApiKeyRecord, ApiKeyState, ApiKeys, StoredApiKey, is_key};
@@ -22,7 +23,6 @@ use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::flight::GRACE;
 use crate::principal::Principal;
-use crate::store::StoreError;
 use crate::time::{Clock, Moment};
 use presented::{key_of, scheme};
 
@@ -67,7 +67,7 @@ struct Inner {
     header: Option<HeaderName>,
     accept_bearer: bool,
     accept_basic: bool,
-    bulkhead: Bulkhead<Failure>,
+    bulkhead: Bulkhead<StoreFault>,
     reuse_for: Duration,
     refuse_for: Duration,
     grace: Option<Arc<Grace>>,
@@ -157,7 +157,7 @@ impl Inner {
         // Taken before the store is asked: what is changed while it answers ends it.
         let lease = self.keys.lease(id);
         let look_up = async |asked| {
-            let stored = self.keys.look_up(id).await.map_err(Failure::Store)?;
+            let stored = self.keys.look_up(id).await.map_err(StoreFault::Store)?;
             Ok((asked, stored))
         };
         let (asked, stored): (Moment, _) = self.bulkhead.ask(look_up).await?;
@@ -209,27 +209,6 @@ fn principal(stored: StoredApiKey, asked: SystemTime) -> Principal {
         principal = principal.expires_at(time);
     }
     principal.build()
-}
-
-/// Why a look-up failed.
-#[derive(Clone, Debug, thiserror::Error)]
-enum Failure {
-    #[error("the store did not answer in time")]
-    Timeout,
-    #[error("the store answered too slowly")]
-    Slow,
-    #[error("{0}")]
-    Store(StoreError),
-}
-
-impl Fault for Failure {
-    const TIMEOUT: Self = Self::Timeout;
-    const SLOW: Self = Self::Slow;
-    const MESSAGE: &'static str = "an API key could not be looked up";
-
-    fn is_general(&self) -> bool {
-        true
-    }
 }
 
 impl fmt::Debug for ApiKeyAuthenticator {

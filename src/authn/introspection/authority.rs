@@ -47,7 +47,8 @@ pub(super) struct Said {
 
 impl Authority {
     pub(super) fn new(exchange: Exchange, clock: Arc<dyn Clock>, slow_after: Duration) -> Self {
-        let bulkhead = Bulkhead::new(clock, exchange.limits.timeout, slow_after);
+        let bulkhead =
+            Bulkhead::new("a token could not be introspected", clock, exchange.limits.timeout, slow_after);
         Self { exchange, bulkhead }
     }
 
@@ -83,7 +84,6 @@ impl Authority {
 impl Fault for Failure {
     const TIMEOUT: Self = Self::Timeout;
     const SLOW: Self = Self::Slow;
-    const MESSAGE: &'static str = "a token could not be introspected";
 
     fn is_general(&self) -> bool {
         self.concerns_all()

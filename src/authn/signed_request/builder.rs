@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bounds::Bounds;
 use super::claims::Rules;
 use super::clients::ClientSecrets;
 use super::once_only::OnceOnly;
 use super::single_use::{MemorySingleUse, SingleUse};
 use super::{Judge, SignedRequestAuthenticator};
+use crate::authn::bulkhead::Bulkhead;
 use crate::error::ConfigError;
 use crate::jose::HmacKey;
-use crate::time::Clock;
+use crate::time::{Clock, SystemClock};
 
 /// How far the clock of a client may be from this server's.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -140,9 +140,12 @@ impl SignedRequestAuthenticatorBuilder {
             (Store::Own, Some(clock)) => Box::new(MemorySingleUse::default().clocked(Arc::clone(clock))),
             (Store::Own, None) => Box::new(MemorySingleUse::default()),
         });
-        let once_only = store
-            .map(|store| Arc::new(OnceOnly::new(store, Bounds::new("used tokens", timeout), clock.clone())));
-        let lookups = Bounds::new("client secrets", timeout);
+        let time = clock.clone().unwrap_or_else(|| Arc::new(SystemClock));
+        let bulkhead = |failed| Bulkhead::new(failed, Arc::clone(&time), timeout, timeout);
+        let once_only = store.map(|store| {
+            Arc::new(OnceOnly::new(store, bulkhead("the store of used tokens failed"), clock.clone()))
+        });
+        let lookups = bulkhead("the store of client secrets failed");
         let nobody = HmacKey::new(&[0; 32]);
         let judge = Judge { secrets, lookups, rules, once_only, nobody, own_clock: clock };
         SignedRequestAuthenticator { judge: Arc::new(judge) }

@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod bodies;
-mod bounds;
 mod builder;
 mod claims;
 mod clients;
@@ -25,11 +24,12 @@ pub(crate) use claims::MAX_NAME_LEN;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use token::MAX_SECRETS;
 
-use bounds::Bounds;
 use claims::Rules;
 use once_only::{OnceOnly, Unspent};
 use token::{RequestToken, Target};
 
+use super::bulkhead::Bulkhead;
+use super::store_fault::StoreFault;
 use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::Credential;
 use crate::error::{AuthError, Reason};
@@ -117,7 +117,7 @@ pub struct SignedRequestAuthenticator {
 
 struct Judge {
     secrets: Box<dyn ClientSecrets>,
-    lookups: Bounds,
+    lookups: Bulkhead<StoreFault>,
     rules: Rules,
     once_only: Option<Arc<OnceOnly>>,
     /// A key that belongs to no client.
@@ -175,12 +175,13 @@ impl Judge {
         let mut buffers = Buffers::default();
         let token = RequestToken::read(credential.expose(), &mut buffers, &self.rules, now.into())?;
         let client = match self.secrets.find(&token.said.client).into_state() {
-            State::Ready(said) => self.lookups.said(said)?,
+            State::Ready(said) => self.lookups.said(said.map_err(StoreFault::Store))?,
             State::Boxed(question) => {
                 let (judge, target) = (Arc::clone(self), target.to_owned_for(&token.said));
                 let credential = credential.to_secret();
                 return Ok(AuthFuture::boxed(async move {
-                    let client = judge.lookups.ask(question).await?;
+                    let client =
+                        judge.lookups.ask(async |_| question.await.map_err(StoreFault::Store)).await?;
                     let mut buffers = Buffers::default();
                     let token = RequestToken::read(&credential, &mut buffers, &judge.rules, now.into())?;
                     let accepted = judge.accept(&token, client.as_deref(), &target, now)?;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::bounds::{Bounds, RETRY_AFTER};
 use super::single_use::{SingleUse, SingleUseToken, Spend};
+use crate::authn::bulkhead::Bulkhead;
+use crate::authn::store_fault::StoreFault;
 use crate::authn::{AuthFuture, Verdict};
 use crate::error::{AuthError, Reason};
 use crate::store::State;
@@ -18,10 +19,13 @@ const KEPT: Duration = Duration::from_secs(60);
 /// of [`KEPT`] is for the marking itself, which may be in line and then take as long again.
 const LATE: Duration = Duration::from_secs(30);
 
+/// When to come again where there was no room for the token.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Has every token open one request.
 pub(super) struct OnceOnly {
     store: Box<dyn SingleUse>,
-    bounds: Bounds,
+    bulkhead: Bulkhead<StoreFault>,
     /// The application's, if it brought one.
     own_clock: Option<Arc<dyn Clock>>,
     log_limit: OncePerSecond,
@@ -35,12 +39,12 @@ pub(super) struct Unspent {
 }
 
 impl OnceOnly {
-    pub(super) const fn new(
+    pub(super) fn new(
         store: Box<dyn SingleUse>,
-        bounds: Bounds,
+        bulkhead: Bulkhead<StoreFault>,
         own_clock: Option<Arc<dyn Clock>>,
     ) -> Self {
-        Self { store, bounds, own_clock, log_limit: OncePerSecond::new() }
+        Self { store, bulkhead, own_clock, log_limit: OncePerSecond::new() }
     }
 
     /// Marks the token as used, and gives its verdict if it was not before.
@@ -53,13 +57,15 @@ impl OnceOnly {
         let until = ends.checked_add(KEPT).unwrap_or(ends);
         let client = verdict.principal.client_id().unwrap_or_default();
         match self.store.spend(&SingleUseToken { key, client, until }).into_state() {
-            State::Ready(said) => {
-                AuthFuture::ready(self.bounds.said(said).and_then(|spend| self.conclude(spend, verdict)))
-            }
+            State::Ready(said) => AuthFuture::ready({
+                let said = self.bulkhead.said(said.map_err(StoreFault::Store));
+                said.and_then(|spend| self.conclude(spend, verdict))
+            }),
             State::Boxed(question) => {
                 let once_only = Arc::clone(self);
                 AuthFuture::boxed(async move {
-                    let spend = once_only.bounds.ask(question).await?;
+                    let spend =
+                        once_only.bulkhead.ask(async |_| question.await.map_err(StoreFault::Store)).await?;
                     once_only.conclude(spend, verdict)
                 })
             }

@@ -1,0 +1,24 @@
+//! Why a store of keys or secrets could not be asked.
+
+use super::bulkhead::Fault;
+use crate::store::StoreError;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum StoreFault {
+    #[error("the store did not answer in time")]
+    Timeout,
+    #[error("the store answered too slowly")]
+    Slow,
+    #[error("{0}")]
+    Store(StoreError),
+}
+
+impl Fault for StoreFault {
+    const TIMEOUT: Self = Self::Timeout;
+    const SLOW: Self = Self::Slow;
+
+    /// Nothing that a caller sends makes a store fail.
+    fn is_general(&self) -> bool {
+        true
+    }
+}
