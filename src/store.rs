@@ -57,7 +57,10 @@ impl<T> fmt::Debug for StoreAnswer<T> {
 
 /// A store could not be asked, or what it holds cannot be read. Nobody's credential was judged: such requests are a 503.
 #[derive(Clone)]
-pub struct StoreError(Arc<dyn Error + Send + Sync>);
+pub struct StoreError {
+    error: Arc<dyn Error + Send + Sync>,
+    of_one_row: bool,
+}
 
 impl StoreError {
     /// From what went wrong, or from a text that says so.
@@ -65,24 +68,38 @@ impl StoreError {
     /// # Security
     /// It is logged: it must hold no secret.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(error.into().into())
+        Self { error: error.into().into(), of_one_row: false }
+    }
+
+    /// What the store holds of one key or client cannot be read. Unlike other failures it says nothing about the next question, so
+    /// that nobody can have the store taken for broken by asking for that one.
+    ///
+    /// # Security
+    /// As [`new`](Self::new).
+    pub fn unreadable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { of_one_row: true, ..Self::new(error) }
+    }
+
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
+    pub(crate) const fn is_of_one_row(&self) -> bool {
+        self.of_one_row
     }
 }
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StoreError").field(&self.0).finish()
+        f.debug_tuple("StoreError").field(&self.error).finish()
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.error.source()
     }
 }

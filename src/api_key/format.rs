@@ -50,9 +50,10 @@ impl Prefix {
         &self.0
     }
 
-    /// Whether a text begins like one of these keys, whatever follows.
-    pub(crate) fn begins(&self, text: &str) -> bool {
-        self.strip(text).is_some()
+    /// Whether a text is one of these keys, or begins like one and is none of another prefix: `todo_live_…` may be one of `todo`
+    /// that was written wrongly, but not if it is right as it stands.
+    pub(crate) fn claims(&self, text: &str) -> bool {
+        self.strip(text).is_some_and(|body| !is_key(text) || id_of_body(text, body).is_some())
     }
 
     /// The id of a key of this prefix; `None` if the text is none.
@@ -68,6 +69,8 @@ impl Prefix {
 /// Whether a text has the form of a key, whatever its prefix: one of another application or environment, as it may be. No
 /// access token looks like that, but by a chance of one in four billions.
 pub(crate) fn is_key(text: &str) -> bool {
+    // A token68 may end with padding.
+    let text = text.trim_end_matches('=');
     let body = text.rsplit_once('_').map(|(_, body)| body);
     text.len() <= MAX_KEY_LEN && body.is_some_and(|body| id_of_body(text, body).is_some())
 }
@@ -144,7 +147,10 @@ mod tests {
         assert!(is_key(text));
         assert_eq!(prefix("todo_test").id(text), None);
         assert_eq!(prefix("todo").id(text), None);
-        assert!(prefix("todo").begins(text) && !prefix("tod").begins(text));
+        assert!(prefix("todo_live").claims(text) && prefix("todo_live").claims("todo_live_x"));
+        assert!(prefix("todo").claims("todo_live_x") && !prefix("todo").claims(text));
+        assert!(!prefix("tod").claims(text));
+        assert!(is_key(&format!("{text}==")));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+
 use super::digest::{PepperMissing, Peppers};
 use super::error::ApiKeyError;
 use super::format::{ApiKey, Prefix};
@@ -137,7 +139,7 @@ impl ApiKeys {
         self.change(id, ApiKeyChange::Enable).await.and_then(unless_revoked)
     }
 
-    /// Sets when a key expires, whatever was said before.
+    /// Sets when a key expires, whatever was said before; but one whose place another took can only expire earlier than it would.
     ///
     /// # Errors
     /// If there is none of this id, it is revoked, or the store fails.
@@ -145,8 +147,9 @@ impl ApiKeys {
         self.change(id, ApiKeyChange::Expire(to_millis(time))).await.and_then(unless_revoked)
     }
 
-    /// Issues a key that takes another's place: it grants the same, to the same, for as long as the other was issued for. The
-    /// other one is good for `grace` yet, or until it expires. Of several who do this at once with one key, one gets a key.
+    /// Issues a key that takes another's place: it grants the same, to the same, and ends when the other would have; more time
+    /// is a decision of its own ([`expire`](Self::expire)). The other one is good for `grace` yet, or until it expires. Of several
+    /// who do this at once with one key, one gets a key.
     ///
     /// # Errors
     /// If there is none of this id, it is not active, another took its place already, or the store fails.
@@ -161,9 +164,13 @@ impl ApiKeys {
         let ends =
             now.checked_add(grace).ok_or(ApiKeyError::Invalid { field: "grace", problem: "is too long" })?;
         let (key, stored) = self.make(NewApiKey::like(old))?;
-        // The old one ends earlier than its verdicts say.
-        let _ending = self.inner.leases.ending(id);
-        if self.inner.store.replace(id, &stored, to_millis(ends)).await? {
+        let (inner, of, by) = (Arc::clone(&self.inner), id.to_owned(), stored.clone());
+        let replaced = to_its_end(async move {
+            // The old one ends earlier than its verdicts say.
+            let _ending = inner.leases.ending(&of);
+            inner.store.replace(&of, &by, to_millis(ends)).await
+        });
+        if replaced.await? {
             return Ok(IssuedApiKey { key, record: stored.record });
         }
         // Somebody was faster: what did they do?
@@ -182,8 +189,12 @@ impl ApiKeys {
     }
 
     async fn change(&self, id: &str, change: ApiKeyChange) -> Result<ApiKeyRecord, ApiKeyError> {
-        let _ending = self.inner.leases.ending(id);
-        self.inner.store.change(id, change).await?.ok_or(ApiKeyError::NotFound)
+        let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
+        let changed = to_its_end(async move {
+            let _ending = inner.leases.ending(&id);
+            inner.store.change(&id, change).await
+        });
+        changed.await?.ok_or(ApiKeyError::NotFound)
     }
 
     fn make(&self, new: NewApiKey) -> Result<(ApiKey, StoredApiKey), ApiKeyError> {
@@ -206,8 +217,12 @@ impl ApiKeys {
         &self.inner.prefix
     }
 
-    pub(crate) fn lease(&self, id: &str) -> Option<Arc<Lease>> {
+    pub(crate) fn lease(&self, id: &str) -> Arc<Lease> {
         self.inner.leases.of(id)
+    }
+
+    pub(crate) fn at_once(&self) -> usize {
+        self.inner.store.at_once()
     }
 
     /// The key in the store that has this id, and whether this is its text.
@@ -227,6 +242,16 @@ impl ApiKeys {
             (!peppers.is_current(&stored.digest)).then(|| (stored.digest.clone(), peppers.digest(text)));
         self.inner.uses.note(&stored.record.id, to_millis(at), digest);
     }
+}
+
+/// Does it, whether or not somebody still waits for it: a database may do what it was told to whose caller has gone, and the verdicts
+/// of this process must end after that, not before.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let runtime = Handle::try_current()
+        .map_err(|_| StoreError::new("API keys are changed within a runtime of tokio"))?;
+    runtime.spawn(work).await.unwrap_or_else(|error| Err(StoreError::new(error)))
 }
 
 fn unless_revoked(record: ApiKeyRecord) -> Result<ApiKeyRecord, ApiKeyError> {
@@ -252,6 +277,8 @@ impl ApiKeysBuilder {
     /// Adds a pepper: a secret of 32 bytes or more that is kept outside of the store, with which keys are digested by HMAC-SHA-256.
     /// The first one is for new keys, the others are for those that were digested with them; those get the first one when they are
     /// used next, and so do keys that were digested without any. The name is kept with each key.
+    ///
+    /// Where several processes share a store, all of them must know a pepper before one of them has it first.
     ///
     /// # Security
     /// A key whose pepper is lost cannot be judged any more, and is answered 500.
@@ -281,7 +308,7 @@ impl ApiKeysBuilder {
             uses: Uses::new(Arc::clone(&self.store)),
             store: self.store,
             peppers,
-            leases: Leases::new(),
+            leases: Leases::default(),
             own_clock: self.own_clock,
         };
         Ok(ApiKeys { inner: Arc::new(inner) })

@@ -111,7 +111,10 @@ fn apply(record: &mut ApiKeyRecord, change: ApiKeyChange) {
         ApiKeyChange::Revoke(at) => record.revoked_at = Some(at),
         ApiKeyChange::Disable(at) => record.disabled_at = record.disabled_at.or(Some(at)),
         ApiKeyChange::Enable => record.disabled_at = None,
-        ApiKeyChange::Expire(at) => record.expires_at = Some(at),
+        ApiKeyChange::Expire(at) => {
+            let end = record.expires_at.filter(|_| record.replaced_by.is_some());
+            record.expires_at = Some(end.map_or(at, |end| end.min(at)));
+        }
     }
 }
 

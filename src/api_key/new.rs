@@ -14,6 +14,9 @@ const MAX_NAME_LEN: usize = 255;
 /// Bytes of the metadata as JSON: it is part of every verdict that is kept in memory.
 const MAX_METADATA_LEN: usize = 8 * 1024;
 
+/// How deeply the metadata may be nested: readers of JSON have a limit, and it will be part of larger documents.
+const MAX_METADATA_DEPTH: usize = 16;
+
 /// What a new key is to be: see [`ApiKeys::issue`](super::ApiKeys::issue).
 #[derive(Clone, Debug)]
 #[must_use]
@@ -93,9 +96,8 @@ impl NewApiKey {
         self
     }
 
-    /// The one that takes another's place: like that, and for as long as that was issued for.
+    /// The one that takes another's place: like that, and no longer than that.
     pub(super) fn like(record: ApiKeyRecord) -> Self {
-        let lifetime = record.expires_at.and_then(|time| time.duration_since(record.created_at).ok());
         Self {
             label: record.label,
             owner: record.owner,
@@ -104,7 +106,7 @@ impl NewApiKey {
             plan: record.plan,
             metadata: record.metadata,
             not_before: None,
-            ends: lifetime.map(End::In),
+            ends: record.expires_at.map(End::At),
         }
     }
 
@@ -121,6 +123,9 @@ impl NewApiKey {
             if name.is_empty() || name.len() > MAX_NAME_LEN || name.chars().any(char::is_control) {
                 return invalid(field, "has 1 to 255 bytes and no control characters");
             }
+        }
+        if self.metadata.values().any(|value| is_deeper_than(value, MAX_METADATA_DEPTH)) {
+            return invalid("metadata", "is nested 16 times at most");
         }
         if serde_json::to_vec(&self.metadata).map_or(usize::MAX, |json| json.len()) > MAX_METADATA_LEN {
             return invalid("metadata", "has at most 8 KiB as JSON");
@@ -144,6 +149,15 @@ impl NewApiKey {
             expires_at: self.ends.and_then(|end| end.time(now)).map(to_millis),
             ..ApiKeyRecord::new(id.to_owned(), hint, self.label, self.owner, to_millis(now))
         }
+    }
+}
+
+fn is_deeper_than(value: &Value, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return true };
+    match value {
+        Value::Array(values) => values.iter().any(|value| is_deeper_than(value, depth)),
+        Value::Object(members) => members.values().any(|value| is_deeper_than(value, depth)),
+        _ => false,
     }
 }
 

@@ -17,6 +17,12 @@ pub trait ApiKeyStore: Send + Sync + 'static {
     /// in ten seconds.
     fn find<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<StoredApiKey>>;
 
+    /// How many look-ups it can do at once; 64 by default, and never more. Those beyond it wait in line outside, where they cannot be
+    /// taken for a store that is slow.
+    fn at_once(&self) -> usize {
+        64
+    }
+
     /// Adds a key. False if there is one of this id already, which stays as it is.
     fn insert<'a>(&'a self, key: &'a StoredApiKey) -> StoreFuture<'a, bool>;
 
@@ -47,7 +53,7 @@ pub enum ApiKeyChange {
     Disable(SystemTime),
     /// It is disabled no more.
     Enable,
-    /// It expires at that time, whatever was said before.
+    /// It expires at that time, whatever was said before; one that was replaced, only if that is earlier.
     Expire(SystemTime),
 }
 

@@ -20,9 +20,14 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// good: a key in use comes again.
 const MAX_PENDING: usize = 100_000;
 
+/// Keys whose use is written at once: so small that nobody who changes a key waits for it.
+const BATCH: usize = 500;
+
 pub(super) struct Uses {
     store: Arc<dyn ApiKeyStore>,
     pending: Mutex<Pending>,
+    /// One batch at a time, so that whoever flushes waits for what is being written.
+    turn: tokio::sync::Mutex<()>,
     log_limit: OncePerSecond,
 }
 
@@ -39,7 +44,12 @@ struct Noted {
 
 impl Uses {
     pub(super) fn new(store: Arc<dyn ApiKeyStore>) -> Arc<Self> {
-        Arc::new(Self { store, pending: Mutex::default(), log_limit: OncePerSecond::new() })
+        Arc::new(Self {
+            store,
+            pending: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            log_limit: OncePerSecond::new(),
+        })
     }
 
     /// Notes a use. `digest`: what the key's is, and what it should be by now.
@@ -55,15 +65,16 @@ impl Uses {
 
     /// Writes all that was noted. What cannot be written is kept for the next time.
     pub(super) async fn write(&self) -> Result<(), StoreError> {
-        let taken = std::mem::take(&mut self.pending().uses);
-        if taken.is_empty() {
-            return Ok(());
+        let _turn = self.turn.lock().await;
+        let mut taken = Taken { uses: self, taken: std::mem::take(&mut self.pending().uses) };
+        loop {
+            let batch = taken.batch();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.store.record_uses(&batch).await?;
+            batch.iter().for_each(|used| drop(taken.taken.remove(&used.id)));
         }
-        let mut taken = Taken { uses: self, taken };
-        let batch = taken.batch();
-        self.store.record_uses(&batch).await?;
-        taken.taken.clear();
-        Ok(())
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -113,7 +124,7 @@ impl Taken<'_> {
             at: noted.at,
             digest: noted.digest.clone(),
         };
-        self.taken.iter().map(of).collect()
+        self.taken.iter().take(BATCH).map(of).collect()
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Bulkhead<F> {
     limit: Duration,
     /// A call that takes longer counts as failed, whatever it brings.
     slow_after: Duration,
+    at_once: usize,
     places: Semaphore,
     waiting: AtomicUsize,
     calls: AtomicU64,
@@ -75,6 +76,7 @@ impl<F: Fault> Bulkhead<F> {
             clock,
             limit,
             slow_after,
+            at_once: IN_FLIGHT,
             places: Semaphore::new(IN_FLIGHT),
             waiting: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
@@ -82,6 +84,14 @@ impl<F: Fault> Bulkhead<F> {
             health: Mutex::new(Health { breaker: Breaker::new(), last_error: None }),
             log_limit: OncePerSecond::new(),
         }
+    }
+
+    /// Sets how many calls may be under way, at most the usual number: where more would wait for something else than the answer, and be
+    /// taken for slow.
+    pub(super) fn at_once(mut self, calls: usize) -> Self {
+        self.at_once = calls.clamp(1, IN_FLIGHT);
+        self.places = Semaphore::new(self.at_once);
+        self
     }
 
     /// How long a call may take, the time in line included.
@@ -172,7 +182,7 @@ impl<F: Fault> Bulkhead<F> {
             breaker: health.breaker.state(self.clock.instant()),
             calls: self.calls.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
-            in_flight: IN_FLIGHT.saturating_sub(self.places.available_permits()),
+            in_flight: self.at_once.saturating_sub(self.places.available_permits()),
             waiting: self.waiting.load(Ordering::Relaxed),
             last_error: health.last_error.as_ref().map(ToString::to_string),
         }

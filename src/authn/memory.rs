@@ -131,7 +131,9 @@ impl Memory {
     fn stale(&self, case: &Case) -> Option<Principal> {
         let facts = self.cache.as_ref()?.verdict(case.digest?)?;
         let now = self.moments.now();
-        let expired = facts.expires_at().is_some_and(|time| time <= now.wall);
+        // What was called back does not come again because nobody can be asked.
+        let ended = facts.terms.lease.as_ref().is_some_and(|lease| lease.has_ended());
+        let expired = ended || facts.expires_at().is_some_and(|time| time <= now.wall);
         (!expired && facts.terms.serve_stale(now)).then(|| Principal::from_facts(facts))
     }
 

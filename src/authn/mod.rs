@@ -72,7 +72,7 @@ use terms::{Grace, Span};
 pub trait Authenticator: Send + Sync + 'static {
     /// Whether the credential has the form of those that this authenticator judges. Syntax only, never I/O. Asked only where
     /// several authenticators stand side by side, and also about what stands in a place that this one does not read: what it is certain
-    /// of is refused there, and given to no other.
+    /// of is barred there.
     fn recognizes(&self, credential: &Credential<'_>) -> Match;
 
     /// Judges the credential: at once, or in a boxed future that holds copies of what it needs.
@@ -138,6 +138,9 @@ pub enum Match {
     No,
     /// Could be: taken if nobody is more certain.
     Generic,
+    /// Not to be judged here, and by nobody who is not certain of it: one of this kind that is meant for somebody else, such as the API
+    /// key of another environment.
+    Barred,
     /// Certainly: a prefix or a form that no other kind has.
     Specific,
 }

@@ -11,7 +11,7 @@ use crate::time::Clock;
 /// Judges a credential by whichever of two authenticators recognises it better; see [`Authenticator::or`].
 ///
 /// If both are equally sure, the left one judges. If neither recognises it, it is refused. One that does not read the place
-/// where the credential stood never judges it; if that one alone is certain of it, nobody does: an API key that is sent as a bearer
+/// where the credential stood never judges it; if that one is certain of it, only another does who is certain too: an API key that is sent as a bearer
 /// token is not for the authorization server to see.
 #[derive(Clone, Debug)]
 pub struct Or<A, B> {
@@ -31,25 +31,14 @@ impl<A: Authenticator> Side<A> {
         Self { authenticator, presentations }
     }
 
-    fn claims(&self, credential: &Credential<'_>) -> Claim {
+    fn recognizes(&self, credential: &Credential<'_>) -> Match {
         let reads = self.presentations.contains(credential.presentation());
         match self.authenticator.recognizes(credential) {
-            Match::Specific if reads => Claim::Specific,
-            Match::Specific => Claim::Misplaced,
-            Match::Generic if reads => Claim::Generic,
-            Match::Generic | Match::No => Claim::No,
+            Match::Specific if !reads => Match::Barred,
+            Match::Generic if !reads => Match::No,
+            matched => matched,
         }
     }
-}
-
-/// What a side says of a credential; the higher one counts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Claim {
-    No,
-    Generic,
-    /// Certainly one of its kind, in a place that it does not read.
-    Misplaced,
-    Specific,
 }
 
 impl<A: Authenticator, B: Authenticator> Or<A, B> {
@@ -60,20 +49,15 @@ impl<A: Authenticator, B: Authenticator> Or<A, B> {
 
 impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
-        match self.left.claims(credential).max(self.right.claims(credential)) {
-            Claim::No => Match::No,
-            Claim::Generic => Match::Generic,
-            // It must not be given to anybody further out either.
-            Claim::Misplaced | Claim::Specific => Match::Specific,
-        }
+        self.left.recognizes(credential).max(self.right.recognizes(credential))
     }
 
     fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
-        let left = self.left.claims(credential);
-        let right = if left == Claim::Specific { Claim::No } else { self.right.claims(credential) };
+        let left = self.left.recognizes(credential);
+        let right = if left == Match::Specific { Match::No } else { self.right.recognizes(credential) };
         match left.max(right) {
-            Claim::No => AuthFuture::ready(Err(AuthError::from(Reason::CredentialUnrecognized))),
-            Claim::Misplaced => AuthFuture::ready(Err(AuthError::from(Reason::CredentialMisplaced))),
+            Match::No => AuthFuture::ready(Err(AuthError::from(Reason::CredentialUnrecognized))),
+            Match::Barred => AuthFuture::ready(Err(AuthError::from(Reason::CredentialMisplaced))),
             _ if left >= right => self.left.authenticator.authenticate(credential, context),
             _ => self.right.authenticator.authenticate(credential, context),
         }

@@ -3,17 +3,21 @@
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 
-/// What says that its writer has thought of shared caches.
-const DECIDED: [&str; 5] = ["private", "no-store", "public", "s-maxage", "must-revalidate"];
+/// What says that its writer has thought of shared caches. `private="…"` speaks of some fields alone.
+const DECIDED: [&str; 4] = ["private", "no-store", "public", "s-maxage"];
 
 /// Gives an answer what RFC 9111 §3.5 gives to answers to `Authorization`: a shared cache must not use it for others, unless
-/// `Cache-Control` says that it may. For credentials in fields of which caches know nothing.
+/// `Cache-Control` says that it may. For credentials in fields of which caches know nothing. `must-revalidate` does not say
+/// that here: who writes it wants less of caches, not more.
 pub(super) fn keep_private(headers: &mut HeaderMap) {
     let lines = || headers.get_all(CACHE_CONTROL).iter();
     let directives = lines().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     let is_decided = directives.into_iter().any(|directive| {
-        let name = directive.split('=').next().unwrap_or_default().trim();
-        DECIDED.iter().any(|decided| decided.eq_ignore_ascii_case(name))
+        let (name, value) =
+            directive.split_once('=').map_or((directive, None), |(name, value)| (name, Some(value)));
+        let name = name.trim();
+        let partly = value.is_some() && name.eq_ignore_ascii_case("private");
+        !partly && DECIDED.iter().any(|decided| decided.eq_ignore_ascii_case(name))
     });
     if !is_decided {
         headers.append(CACHE_CONTROL, HeaderValue::from_static("private"));
@@ -34,7 +38,9 @@ mod tests {
             (&["max-age=60, Public"], &["max-age=60, Public"]),
             (&["s-maxage=60"], &["s-maxage=60"]),
             (&["max-age=1", "no-store"], &["max-age=1", "no-store"]),
-            (&["private=\"x\""], &["private=\"x\""]),
+            (&["private=\"x\""], &["private=\"x\"", "private"]),
+            (&["max-age=60, must-revalidate"], &["max-age=60, must-revalidate", "private"]),
+            (&["Private"], &["Private"]),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {

@@ -17,8 +17,7 @@ impl Fault for StoreFault {
     const TIMEOUT: Self = Self::Timeout;
     const SLOW: Self = Self::Slow;
 
-    /// Nothing that a caller sends makes a store fail.
     fn is_general(&self) -> bool {
-        true
+        !matches!(self, Self::Store(error) if error.is_of_one_row())
     }
 }

@@ -62,7 +62,7 @@ const ENABLE: &str = concat!(
 
 const EXPIRE: &str = concat!(
     "UPDATE portcullis_api_keys \
-     SET expires_at = CASE WHEN revoked_at IS NULL THEN $2 ELSE expires_at END \
+     SET expires_at = CASE WHEN revoked_at IS NULL AND (replaced_by IS NULL OR $2 < expires_at) THEN $2 ELSE expires_at END \
      WHERE id = $1 RETURNING ",
     record_columns!()
 );
@@ -85,6 +85,10 @@ const NOTE_USES_END: &str = ") AS used WHERE id = used.column1 \
 impl ApiKeyStore for SqlStore {
     fn find<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<StoredApiKey>> {
         Box::pin(within(LOOK_UP, self.database.find(id)))
+    }
+
+    fn at_once(&self) -> usize {
+        self.database.connections()
     }
 
     fn insert<'a>(&'a self, key: &'a StoredApiKey) -> StoreFuture<'a, bool> {

@@ -157,7 +157,7 @@ fn json(metadata: &Map<String, Value>) -> Result<String, StoreError> {
 }
 
 fn unreadable(what: &str) -> StoreError {
-    StoreError::new(format!("the {what} of a key cannot be read"))
+    StoreError::unreadable(format!("the {what} of a key cannot be read"))
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ macro_rules! on {
 pub(super) use on;
 
 impl Database {
+    /// How many there are, at most.
+    pub(super) fn connections(&self) -> usize {
+        let connections = on!(self, pool => pool.options().get_max_connections());
+        usize::try_from(connections).unwrap_or(usize::MAX)
+    }
+
     #[cfg(feature = "sqlite")]
     pub(super) fn sqlite(pool: sqlx::SqlitePool) -> Self {
         Self::Sqlite { pool, turn: Arc::default() }

@@ -37,9 +37,18 @@ pub(super) async fn open(url: &str) -> Result<PgPool, StoreError> {
     if !url.split_once('?').is_none_or(|(_, parameters)| are_known(parameters)) {
         return Err(StoreError::new("the URL of the database has a parameter that is not known"));
     }
-    let options = PgConnectOptions::from_str(url)?;
+    // What sqlx says of it may hold what was meant to be a password.
+    let unread = |_| StoreError::new("the URL of the database cannot be read");
+    let options = PgConnectOptions::from_str(url).map_err(unread)?;
     let pool = PgPoolOptions::new().acquire_timeout(CONNECTION).max_connections(MAX_CONNECTIONS);
-    Ok(pool.connect_with(options).await?)
+    pool.connect_with(options).await.map_err(|error| match &error {
+        // Its text names the user and the database.
+        sqlx::Error::Database(refusal) => {
+            let code = refusal.code().unwrap_or_default();
+            StoreError::new(format!("PostgreSQL refused the connection (SQLSTATE {code})"))
+        }
+        _ => error.into(),
+    })
 }
 
 /// sqlx passes others over and logs them: a misspelt `sslmode` would turn TLS off, a misspelt `password` would be in the log.

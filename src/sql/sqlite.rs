@@ -23,7 +23,10 @@ const TRY_AGAIN: Duration = Duration::from_millis(10);
 const BUSY: i32 = 5;
 
 pub(super) async fn open(url: &str) -> Result<SqlitePool, StoreError> {
-    let options = SqliteConnectOptions::from_str(url)?
+    // What sqlx says of it repeats it.
+    let unread = |_| StoreError::new("the URL of the database cannot be read");
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(unread)?
         .busy_timeout(LOCK)
         .foreign_keys(true)
         // A revocation that was told must survive a power cut.
@@ -45,7 +48,8 @@ pub(super) async fn open(url: &str) -> Result<SqlitePool, StoreError> {
 
 fn is_in_memory(url: &str) -> bool {
     let (file, parameters) = url.split_once('?').unwrap_or((url, ""));
-    file.ends_with(":memory:") || parameters.split('&').any(|parameter| parameter == "mode=memory")
+    let file = file.trim_start_matches("sqlite:").trim_start_matches("//");
+    file == ":memory:" || parameters.split('&').any(|parameter| parameter == "mode=memory")
 }
 
 /// Makes the file, if there is none. Beforehand, since SQLite would make it readable for everybody; what it makes beside it later

@@ -128,7 +128,8 @@ impl ApiKeyAuthenticatorBuilder {
     pub(super) fn into_inner(self) -> Inner {
         let clock = self.keys.own_clock().unwrap_or_else(|| Arc::new(SystemClock));
         // As long as it may take: a store that is slow is not about to fall.
-        let bulkhead = Bulkhead::new("an API key could not be looked up", clock, self.timeout, self.timeout);
+        let bulkhead = Bulkhead::new("an API key could not be looked up", clock, self.timeout, self.timeout)
+            .at_once(self.keys.at_once());
         let grace = self.serve_stale.map(|time| Arc::new(Grace { time, served: AtomicU64::new(0) }));
         Inner {
             keys: self.keys,

@@ -24,7 +24,7 @@ use crate::error::{AuthError, Reason};
 use crate::flight::GRACE;
 use crate::principal::Principal;
 use crate::time::{Clock, Moment};
-use presented::{key_of, scheme};
+use presented::{has, key_of, scheme};
 
 /// Judges the API keys of an application: their form here, at once, and what they are good for by its [`ApiKeys`].
 ///
@@ -105,16 +105,17 @@ impl ApiKeyAuthenticator {
 }
 
 impl Authenticator for ApiKeyAuthenticator {
-    /// Certain of what begins with the prefix, and of any text with the form and the checksum of a key. What stands where nothing but
-    /// keys does is meant for it, too.
+    /// Certain of what begins with the prefix; any other text with the form and the checksum of a key is barred. What stands where
+    /// nothing but keys does is meant for it, too.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
-        let Some(text) = key_of(credential) else { return Match::No };
-        if self.inner.keys.prefix().begins(&text) || is_key(&text) {
+        if has(credential, |text| self.inner.keys.prefix().claims(text)) {
             Match::Specific
-        } else if credential.presentation() == &Presentation::BEARER {
-            Match::No
-        } else {
+        } else if has(credential, is_key) {
+            Match::Barred
+        } else if credential.presentation().scheme_name().eq_ignore_ascii_case(scheme::API_KEY) {
             Match::Generic
+        } else {
+            Match::No
         }
     }
 
@@ -184,7 +185,7 @@ impl Inner {
         let until = later(wall, self.reuse_for);
         let until = record.expires_at.map_or(until, |time| time.min(until));
         Ok(Verdict::until(principal(stored, wall), until)
-            .under(lease)
+            .under(Some(lease))
             .with_grace(self.grace.clone())
             .asked_at(asked.instant))
     }

@@ -145,7 +145,7 @@ impl SignedRequestAuthenticatorBuilder {
         let once_only = store.map(|store| {
             Arc::new(OnceOnly::new(store, bulkhead("the store of used tokens failed"), clock.clone()))
         });
-        let lookups = bulkhead("the store of client secrets failed");
+        let lookups = bulkhead("the store of client secrets failed").at_once(secrets.at_once());
         let nobody = HmacKey::new(&[0; 32]);
         let judge = Judge { secrets, lookups, rules, once_only, nobody, own_clock: clock };
         SignedRequestAuthenticator { judge: Arc::new(judge) }

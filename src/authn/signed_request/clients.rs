@@ -19,6 +19,12 @@ use crate::store::StoreAnswer;
 pub trait ClientSecrets: Send + Sync + 'static {
     /// The client of this name, compared exactly. Say `None` where there is none, and an error only where that is not known.
     fn find(&self, client: &str) -> StoreAnswer<Option<Arc<SigningClient>>>;
+
+    /// How many look-ups it can do at once; 64 by default, and never more. Those beyond it wait in line outside, where they cannot be
+    /// taken for a store that is slow.
+    fn at_once(&self) -> usize {
+        64
+    }
 }
 
 /// Clients in the memory of this process. What is changed counts from the next request on. Clones are the same clients.

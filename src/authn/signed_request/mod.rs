@@ -72,7 +72,8 @@ use crate::time::{Clock, SystemClock};
 ///
 /// # Security
 /// TLS is needed all the same: a token that is not bound opens every route to whoever reads it, until it is too old, and `req` alone
-/// leaves the body open. Who can read the store of secrets can sign in every client's name.
+/// leaves the body open. Whoever has a client send a body of his choice together with `pay`, and sees the token, has an HMAC of that
+/// body: clients must not sign bodies that have the form of a token's first two parts. Who can read the store of secrets can sign in every client's name.
 ///
 /// ```
 /// use http::Request;

@@ -207,6 +207,10 @@ impl SqlClientSecrets {
 }
 
 impl ClientSecrets for SqlClientSecrets {
+    fn at_once(&self) -> usize {
+        self.database.connections()
+    }
+
     fn find(&self, client: &str) -> StoreAnswer<Option<Arc<SigningClient>>> {
         let (store, client) = (self.clone(), client.to_owned());
         StoreAnswer::boxed(async move { within(LOOK_UP, store.look_up(&client)).await })

@@ -89,5 +89,5 @@ pub(super) struct SecretRow {
 }
 
 fn scopes(text: &str) -> Result<ScopeSet, StoreError> {
-    ScopeSet::parse(text).map_err(|_| StoreError::new("the scopes of a client cannot be read"))
+    ScopeSet::parse(text).map_err(|_| StoreError::unreadable("the scopes of a client cannot be read"))
 }

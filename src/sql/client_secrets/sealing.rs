@@ -88,11 +88,11 @@ impl SealingKeys {
     pub(super) fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<ClientSecret, StoreError> {
         let Some(key) = self.named(&sealed.key) else {
             let text = format!("the sealing key {:?} of client secret {:?} is missing", sealed.key, place.id);
-            return Err(StoreError::new(text));
+            return Err(StoreError::unreadable(text));
         };
         open(&key.key, place, &sealed.bytes).ok_or_else(|| {
             let text = "does not open: it was changed, or moved, or the sealing key of that name is another";
-            StoreError::new(format!("client secret {:?} {text}", place.id))
+            StoreError::unreadable(format!("client secret {:?} {text}", place.id))
         })
     }
 

@@ -97,8 +97,8 @@ async fn a_key_as_a_bearer_token_is_never_shown_to_the_authority() {
         ("todo_live_".into(), MALFORMED),
         ("todo_live_a.b.c".into(), MALFORMED),
         (format!("todo_live_{jwt}"), MALFORMED),
-        (of_test, MALFORMED),
-        (sealed(&format!("other_{}", "0".repeat(39))), MALFORMED),
+        (of_test, refused("credential_misplaced")),
+        (sealed(&format!("other_{}", "0".repeat(39))), refused("credential_misplaced")),
     ] {
         let bearer = format!("Bearer {text}");
         for layer in server.layers(ApiKeyAuthenticatorBuilder::accept_bearer) {

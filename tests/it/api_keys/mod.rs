@@ -3,6 +3,7 @@
 mod challenges;
 mod dispatch;
 mod form;
+mod holes;
 mod life;
 mod lists;
 mod lookups;

@@ -95,7 +95,7 @@ async fn a_change_that_nobody_waits_for_any_more_ends_the_verdict_all_the_same()
     let scene = Scene::new();
     let issued = scene.issue().await;
     assert_eq!(scene.answer(issued.key.expose()).await, OK);
-    let _never = scene.store.hold("change");
+    let gate = scene.store.hold("change");
     let (keys, id) = (scene.keys.clone(), issued.record.id.clone());
     let revoke = tokio::spawn(async move { keys.revoke(&id).await });
     settle().await;
@@ -103,6 +103,8 @@ async fn a_change_that_nobody_waits_for_any_more_ends_the_verdict_all_the_same()
     assert_eq!(scene.answer(issued.key.expose()).await, OK, "it has not returned yet");
     revoke.abort();
     assert!(revoke.await.unwrap_err().is_cancelled());
+    drop(gate);
+    settle().await;
     assert_eq!(scene.answer(issued.key.expose()).await, refused("api_key_revoked"));
 }
 

@@ -255,7 +255,7 @@ async fn a_store_that_hangs_is_given_up_after_two_seconds() {
             *trouble.how.lock().unwrap() = How::AtOnce;
         }
     }
-    assert!(log.take().contains("it took too long"));
+    assert!(log.take().contains("did not answer in time"));
 }
 
 #[tokio::test]
