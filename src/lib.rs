@@ -64,6 +64,9 @@
 //! |---|---|---|
 //! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`], [`SignedRequestAuthenticator`] |
 //! | `introspection` | yes | [`IntrospectionAuthenticator`], [`ClientAuth`] |
+//! | `api-keys` | yes | [`ApiKeys`], [`ApiKeyAuthenticator`], a store in memory |
+//! | `sqlite` | | [`SqlStore`] in SQLite, which is built from C with it; Rust 1.94 or newer |
+//! | `postgres` | | [`SqlStore`] in PostgreSQL; Rust 1.94 or newer |
 //! | `rate-limit` | yes | [`RateLimitLayer`] |
 //! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
 //! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
