@@ -13,6 +13,28 @@ use crate::store::StoreAnswer;
 /// have any name looked up. So a look-up goes by an index. Where it takes I/O, at most 64 are under way at once, 1,000 wait, and
 /// each is given up after a [`timeout`](crate::SignedRequestAuthenticatorBuilder::timeout).
 ///
+/// ```
+/// use portcullis::{ClientSecret, ClientSecrets, ScopeSet, SigningClient, StoreAnswer, StoreError};
+/// use std::sync::Arc;
+/// # #[derive(Clone)] struct Pool;
+/// # impl Pool {
+/// #     async fn secret_of(&self, _: &str) -> Result<Option<String>, std::io::Error> { Ok(None) }
+/// # }
+///
+/// struct Partners(Pool);
+///
+/// impl ClientSecrets for Partners {
+///     fn find(&self, client: &str) -> StoreAnswer<Option<Arc<SigningClient>>> {
+///         let (pool, client) = (self.0.clone(), client.to_owned());
+///         StoreAnswer::boxed(async move {
+///             let Some(secret) = pool.secret_of(&client).await.map_err(StoreError::new)? else { return Ok(None) };
+///             let secret = ClientSecret::new(secret).map_err(StoreError::new)?;
+///             Ok(Some(Arc::new(SigningClient::new([secret], ScopeSet::default()))))
+///         })
+///     }
+/// }
+/// ```
+///
 /// # Security
 /// Whoever reads a store of such secrets can sign in every client's name, for a secret that both sides use cannot be hashed: guard
 /// it as you guard private keys.

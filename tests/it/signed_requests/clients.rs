@@ -1,10 +1,11 @@
 //! Who may sign, and with what.
 
+use std::time::Duration;
+
 use portcullis::{
     AuthLayer, ClientSecret, Mark, MemoryClientSecrets, MemoryRevocations, Reason, ScopeSet,
     SignedRequestAuthenticator, SigningClient,
 };
-use std::time::Duration;
 
 use super::{ACCEPTED, OTHER_SECRET, SECRET, Scene, Token, answer, bearer, client, refused};
 

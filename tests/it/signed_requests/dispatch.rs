@@ -1,5 +1,7 @@
 //! Beside other authenticators, in whatever order: who judges which token, and that none goes astray.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Response;
 use portcullis::test_util::{ScriptedHttpClient, SigningKey};
@@ -8,7 +10,6 @@ use portcullis::{
     Reason,
 };
 use serde_json::json;
-use std::sync::Arc;
 
 use super::{ACCEPTED, NOW, Scene, SignedRequestAuthenticator, Token, answer, bearer, client, refused};
 use crate::support::{AUDIENCE, issuer_of, key, send, token};

@@ -1,8 +1,9 @@
 //! What is refused for what it is, each with a twin that is accepted.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use portcullis::{ConfigError, MemoryClientSecrets, Principal, Reason, SignedRequestAuthenticator};
 use serde_json::{Value, json};
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::{ACCEPTED, NOW, Scene, Token, answer, bearer, encode, refused, send};
 
@@ -171,22 +172,24 @@ async fn a_token_has_8_kib_at_most_unless_somebody_says_else() {
 
 #[test]
 fn settings_that_make_no_sense_are_found_when_the_server_starts() {
-    let build = |configure: fn(super::Builder) -> super::Builder| {
-        let clients = MemoryClientSecrets::new();
-        configure(SignedRequestAuthenticator::builder(clients)).build().map(drop)
+    let problem = |window, timeout| {
+        let builder = SignedRequestAuthenticator::builder(MemoryClientSecrets::new());
+        match builder.window(window).timeout(timeout).build() {
+            Ok(_) => None,
+            Err(ConfigError::Setting { setting, .. }) => Some(setting),
+            Err(error) => panic!("{error}"),
+        }
     };
-    let setting = |result: Result<(), ConfigError>| match result {
-        Ok(()) => None,
-        Err(ConfigError::Setting { setting, .. }) => Some(setting),
-        Err(error) => panic!("{error}"),
-    };
-    let millis = Duration::from_millis;
-    assert_eq!(setting(build(|builder| builder)), None);
-    assert_eq!(setting(build(|builder| builder.window(Duration::from_secs(300)))), None);
-    assert_eq!(setting(build(|builder| builder.window(Duration::from_millis(300_001)))), Some("window"));
-    assert_eq!(setting(build(|builder| builder.window(Duration::ZERO))), Some("window"));
-    assert_eq!(setting(build(|builder| builder.timeout(Duration::from_secs(10)))), None);
-    assert_eq!(setting(build(|builder| builder.timeout(Duration::from_millis(10_001)))), Some("timeout"));
-    assert_eq!(setting(build(|builder| builder.timeout(Duration::ZERO))), Some("timeout"));
-    assert_eq!(millis(300_000), Duration::from_secs(300));
+    let (seconds, millis) = (Duration::from_secs, Duration::from_millis);
+    for (window, timeout, expected) in [
+        (seconds(30), seconds(2), None),
+        (seconds(300), seconds(10), None),
+        (millis(1), millis(1), None),
+        (millis(300_001), seconds(2), Some("window")),
+        (Duration::ZERO, seconds(2), Some("window")),
+        (seconds(30), millis(10_001), Some("timeout")),
+        (seconds(30), Duration::ZERO, Some("timeout")),
+    ] {
+        assert_eq!(problem(window, timeout), expected, "{window:?} {timeout:?}");
+    }
 }

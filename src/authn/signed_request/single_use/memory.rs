@@ -9,7 +9,7 @@ use super::{SingleUse, SingleUseToken, Spend};
 use crate::store::StoreAnswer;
 use crate::time::{Clock, Moment, SystemClock};
 
-/// About 150 MiB, if it is ever full.
+/// About 90 MiB, if it is ever full.
 const CAPACITY: usize = 1_000_000;
 
 /// One client may hold this part of it, so that none can close it for all others.
@@ -55,7 +55,7 @@ type Key = [u8; 32];
 
 #[derive(Default)]
 struct Entries {
-    spent: HashSet<Key>,
+    spent: Keys,
     of_client: HashMap<Arc<str>, usize>,
     /// By the second since the beginning in which the stopwatch is through with them.
     elapsing: Queue,
@@ -102,7 +102,7 @@ impl MemorySingleUse {
     /// How many tokens it holds, those whose time is over included until they are looked at.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.entries().spent.len()
+        self.table.entries().spent.len
     }
 
     /// Whether it holds none.
@@ -136,7 +136,7 @@ impl Table {
             return Spend::AlreadySpent;
         }
         let of_client = entries.of_client.get(token.client).copied().unwrap_or_default();
-        if entries.spent.len() >= self.capacity || of_client >= self.per_client {
+        if entries.spent.len >= self.capacity || of_client >= self.per_client {
             return Spend::Full;
         }
         let left = token.until.duration_since(now.wall).unwrap_or_default();
@@ -184,6 +184,29 @@ impl Entries {
                 self.of_client.remove(&entry.client);
             }
         }
+    }
+}
+
+/// Keys in a set for each first byte: a set that has to grow holds everybody up, the less the smaller it is.
+#[derive(Default)]
+struct Keys {
+    parts: BTreeMap<u8, HashSet<Key>>,
+    len: usize,
+}
+
+impl Keys {
+    fn contains(&self, key: &Key) -> bool {
+        self.parts.get(&key[0]).is_some_and(|part| part.contains(key))
+    }
+
+    fn insert(&mut self, key: Key) {
+        let new = self.parts.entry(key[0]).or_default().insert(key);
+        self.len = self.len.saturating_add(usize::from(new));
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let known = self.parts.get_mut(&key[0]).is_some_and(|part| part.remove(key));
+        self.len = self.len.saturating_sub(usize::from(known));
     }
 }
 
