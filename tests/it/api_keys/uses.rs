@@ -92,22 +92,24 @@ async fn a_server_that_ends_has_all_of_it_written() {
 #[tokio::test]
 async fn a_flush_that_is_given_up_midway_loses_nothing_not_even_what_came_meanwhile() {
     let scene = Scene::new();
-    let (one, two) = (scene.issue().await, scene.issue().await);
-    assert_eq!(scene.answer(one.key.expose()).await, OK);
+    let (once, again, later) = (scene.issue().await, scene.issue().await, scene.issue().await);
+    for key in [&once, &again] {
+        assert_eq!(scene.answer(key.key.expose()).await, OK);
+    }
     let _never = scene.store.hold("record_uses");
     let keys = scene.keys.clone();
     let flush = tokio::spawn(async move { keys.flush().await });
     settle().await;
     assert_eq!((scene.store.calls("record_uses"), scene.store.written().len()), (1, 0));
-    // Used again while the older use is on its way.
     scene.clock.advance(seconds(11));
-    assert_eq!(scene.answer(one.key.expose()).await, OK);
-    assert_eq!(scene.answer(two.key.expose()).await, OK);
+    for key in [&again, &later] {
+        assert_eq!(scene.answer(key.key.expose()).await, OK);
+    }
     flush.abort();
     assert!(flush.await.unwrap_err().is_cancelled());
     scene.keys.flush().await.unwrap();
-    for id in [&one.record.id, &two.record.id] {
-        assert_eq!(last_used(&scene.store, id).await, Some(at(seconds(11))));
+    for (key, after) in [(&once, 0), (&again, 11), (&later, 11)] {
+        assert_eq!(last_used(&scene.store, &key.record.id).await, Some(at(seconds(after))));
     }
 }
 
