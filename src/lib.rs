@@ -1,4 +1,4 @@
-//! Tower layers that protect HTTP resource servers: bearer tokens, scopes, rate limits, and one [`Principal`].
+//! Tower layers that protect HTTP resource servers: bearer tokens, API keys, scopes, rate limits, and one [`Principal`].
 //!
 //! ```no_run
 //! use axum::{Router, handler::Handler, routing::get};
@@ -31,6 +31,8 @@
 //!   one trait away, and stands beside others with [`Authenticator::or`].
 //! - [`IntrospectionAuthenticator`] asks the issuer about opaque tokens (RFC 7662). [`RequireLayer::verified_within`] says on a
 //!   route how old a verdict it accepts, down to one for which the issuer is asked now.
+//! - [`ApiKeyAuthenticator`] judges the API keys that [`ApiKeys`] issues, rotates and revokes: told by their form, kept as digests in
+//!   an [`ApiKeyStore`].
 //! - [`SignedRequestAuthenticator`] judges tokens that a client makes and signs for each request, bound to that if you like, and
 //!   good for one request only if you like.
 //! - Verdicts that may be used again are kept by the layer, under a keyed digest; [`AuthLayer::revocations`] calls back what is

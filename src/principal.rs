@@ -157,7 +157,8 @@ impl Principal {
         if self.has(scope) { Ok(()) } else { Err(AuthError::insufficient_scope(scope)) }
     }
 
-    /// How the caller was authenticated: `jwt`, `introspection`, `signed-request`, or the name that an authenticator of your own gave.
+    /// How the caller was authenticated: `jwt`, `introspection`, `api-key`, `signed-request`, or the name that an authenticator
+    /// of your own gave.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.facts.method
