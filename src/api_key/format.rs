@@ -53,6 +53,7 @@ impl Prefix {
     /// Whether a text is one of these keys, or begins like one and is none of another prefix: `todo_live_…` may be one of `todo`
     /// that was written wrongly, but not if it is right as it stands.
     pub(crate) fn claims(&self, text: &str) -> bool {
+        let text = without_padding(text);
         self.strip(text).is_some_and(|body| !is_key(text) || id_of_body(text, body).is_some())
     }
 
@@ -69,10 +70,14 @@ impl Prefix {
 /// Whether a text has the form of a key, whatever its prefix: one of another application or environment, as it may be. No
 /// access token looks like that, but by a chance of one in four billions.
 pub(crate) fn is_key(text: &str) -> bool {
-    // A token68 may end with padding.
-    let text = text.trim_end_matches('=');
+    let text = without_padding(text);
     let body = text.rsplit_once('_').map(|(_, body)| body);
     text.len() <= MAX_KEY_LEN && body.is_some_and(|body| id_of_body(text, body).is_some())
+}
+
+/// A token68 may end with padding.
+fn without_padding(text: &str) -> &str {
+    text.trim_end_matches('=')
 }
 
 fn id_of_body<'t>(text: &str, body: &'t str) -> Option<&'t str> {
