@@ -77,7 +77,8 @@ impl SignedRequestAuthenticatorBuilder {
     ///
     /// Clients need a `jti`, or two requests that are alike in all that is signed are one token if they are made in the same second:
     /// the second one is refused. So is a request that passes two layers with this authenticator. A token is used up when it is
-    /// accepted here, whatever becomes of its request: who tries again signs again.
+    /// accepted here, whatever becomes of its request: who tries again signs again. One that waits for its body until it is half a minute
+    /// older than the window allows is refused.
     pub fn single_use(mut self) -> Self {
         self.single_use = Some(Store::Own);
         self
