@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::record::KeyDigest;
 use super::store::{ApiKeyStore, ApiKeyUse};
@@ -19,6 +19,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Keys whose use is not written yet, at most. Only keys of the store get here, and what finds no room is lost for now, not for
 /// good: a key in use comes again.
 const MAX_PENDING: usize = 100_000;
+
+/// How long a batch may take to be written; then it is tried again.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keys whose use is written at once: so small that nobody who changes a key waits for it.
 const BATCH: usize = 500;
@@ -72,7 +75,8 @@ impl Uses {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.store.record_uses(&batch).await?;
+            let late = |_| Err(StoreError::new("the store did not answer in time"));
+            timeout(TIMEOUT, self.store.record_uses(&batch)).await.unwrap_or_else(late)?;
             batch.iter().for_each(|used| drop(taken.taken.remove(&used.id)));
         }
     }

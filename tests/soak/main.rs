@@ -20,6 +20,7 @@ mod flood;
 mod garbage;
 #[path = "../it/harness.rs"]
 mod harness;
+mod key_database;
 mod outage;
 mod rotation;
 #[path = "../it/api_keys/sealed.rs"]
@@ -41,6 +42,8 @@ pub struct Plan {
     pub garbage: usize,
     /// How many well-formed API keys that nobody issued.
     pub unknown_keys: usize,
+    /// How many API keys are in a database file.
+    pub stored_keys: usize,
     /// How long API keys are rotated and used.
     pub api_keys: Duration,
     /// How many refusals of each kind are timed.
@@ -63,6 +66,7 @@ const FULL: Plan = Plan {
     authority: Duration::from_secs(30),
     garbage: 5_000_000,
     unknown_keys: 1_000_000,
+    stored_keys: 100_000,
     api_keys: Duration::from_secs(30),
     timings: 200_000,
     known: 100_000,
@@ -79,6 +83,7 @@ const SHORT: Plan = Plan {
     authority: Duration::from_secs(6),
     garbage: 30_000,
     unknown_keys: 20_000,
+    stored_keys: 2_000,
     api_keys: Duration::from_secs(3),
     timings: 2_000,
     known: 10_000,
@@ -122,6 +127,9 @@ async fn main() {
         ran += 1;
     }
     if wanted("api_keys") && api_keys::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("key_database") && key_database::run(&plan).await {
         ran += 1;
     }
     if wanted("timing") && timing::run(&plan).await {

@@ -193,8 +193,7 @@ async fn given_to_users(scheme: &'static str, accept: bool, line: impl FnOnce(&s
     }
     let layer = AuthLayer::new(users.or(builder.build().unwrap()));
     send(&layer, with("authorization", &line(issued.key.expose()))).await;
-    let count = seen.lock().unwrap().len();
-    count
+    seen.lock().unwrap().len()
 }
 
 #[tokio::test]
