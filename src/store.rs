@@ -59,6 +59,10 @@ impl<T> fmt::Debug for StoreAnswer<T> {
 #[derive(Clone)]
 pub struct StoreError {
     error: Arc<dyn Error + Send + Sync>,
+    #[cfg_attr(
+        not(any(feature = "jwt", feature = "api-keys")),
+        expect(dead_code, reason = "nobody here asks a store")
+    )]
     of_one_row: bool,
 }
 
