@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use portcullis::api_key::ApiKeyChange;
-use portcullis::{ApiKeyQuery, ApiKeyStore as _, SqlStore};
+use portcullis::{ApiKeyQuery, ApiKeyStore as _, ScopeSet, SealingKeys, SqlStore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -116,6 +116,40 @@ async fn who_looks_up_does_not_wait_for_many_who_wait_to_write() {
     timeout(Duration::from_secs(2), look_ups).await.expect("look-ups wait");
     other.run("COMMIT").await.unwrap();
     assert!(changes.join_all().await.iter().all(Option::is_some));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_somebody_writes_to_is_waited_for() {
+    let folder = Folder::new();
+    let (url, other) = (folder.sqlite("keys.db"), Beside::open(&folder.sqlite("keys.db")).await);
+    other.run("CREATE TABLE todos (id INTEGER); BEGIN IMMEDIATE").await.unwrap();
+    let mut start = std::pin::pin!(SqlStore::connect(&url));
+    assert!(timeout(Duration::from_millis(300), &mut start).await.is_err());
+    other.run("COMMIT").await.unwrap();
+    assert!(start.await.unwrap().insert(&key("a")).await.unwrap());
+}
+
+/// Each of them stands for a process: none knows of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_that_read_before_they_write_get_by_each_other() {
+    let (folder, mut stores) = (Folder::new(), Vec::new());
+    for _ in 0..8 {
+        let store = SqlStore::connect(&folder.sqlite("keys.db")).await.unwrap();
+        stores.push(store.client_secrets(SealingKeys::new("a", [1; 32]).unwrap()));
+    }
+    for round in 0..20 {
+        let client = format!("client {round}");
+        stores[0].put(&client, &ScopeSet::default(), None).await.unwrap();
+        let issued: JoinSet<_> = stores
+            .iter()
+            .map(|store| {
+                let (store, client) = (store.clone(), client.clone());
+                async move { store.issue(&client).await.unwrap() }
+            })
+            .collect();
+        issued.join_all().await;
+        assert_eq!(stores[0].record(&client).await.unwrap().secrets.len(), 8);
+    }
 }
 
 #[tokio::test]
