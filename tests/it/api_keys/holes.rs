@@ -352,6 +352,10 @@ async fn a_pepper_name_and_a_wrong_secret_do_not_tell_that_an_id_exists() {
 struct Far(MemoryApiKeyStore, Arc<tokio::sync::Semaphore>);
 
 impl ApiKeyStore for Far {
+    fn at_once(&self) -> usize {
+        8
+    }
+
     fn find<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<StoredApiKey>> {
         Box::pin(async move {
             let _connection = self.1.acquire().await.unwrap();
