@@ -186,6 +186,8 @@ reasons! {
     ClaimsMismatch: InsufficientScope, "claims_mismatch", "the credential's claims do not have the expected shape";
 
     QuotaExceeded: QuotaExceeded, "quota_exceeded", "too many requests";
+    /// The address has presented too many credentials that were refused.
+    FailuresExceeded: QuotaExceeded, "failures_exceeded", "too many credentials were refused";
 
     KeysUnavailable: Unavailable, "keys_unavailable", "the issuer's keys could not be fetched";
     KeysThrottled: Unavailable, "keys_throttled", "the issuer's keys may not be fetched again so soon";
@@ -193,6 +195,7 @@ reasons! {
     AuthorityBusy: Unavailable, "authority_busy", "too many requests are waiting for the authority";
     AuthorityPaused: Unavailable, "authority_paused", "the authority that judges credentials failed several times and is not asked for a moment";
     AuthorityUnavailable: Unavailable, "authority_unavailable", "the authority that judges credentials cannot be reached";
+    LimitsUnavailable: Unavailable, "limits_unavailable", "it is not known how often this caller has come";
     ReplayStoreFull: Unavailable, "replay_store_full", "no more tokens can be accepted for a moment";
 
     /// The route asks for a verdict of the authority (`verified_within`), and the authenticator has none.
@@ -203,6 +206,10 @@ reasons! {
     PepperMissing: Misconfigured, "pepper_missing", "the API key cannot be judged here";
     /// Something between the layer and a guard took the credential out of the request, so that it cannot be judged again.
     CredentialRemoved: Misconfigured, "credential_removed", "the credential is gone before it could be judged again";
+    /// A request on this route costs more than its caller may ever spend at once.
+    CostTooHigh: Misconfigured, "cost_too_high", "this route can never be used under its quota";
+    /// The layer counts by address, and the server does not tell any: see [`PeerAddr`](crate::PeerAddr).
+    AddressMissing: Misconfigured, "address_missing", "it is not known where the request comes from";
     LayerMissing: Misconfigured, "layer_missing", "this route is not covered by authentication";
     RuntimeMissing: Misconfigured, "runtime_missing", "authentication runs outside of its runtime";
 }
@@ -224,6 +231,7 @@ pub struct AuthError {
     reason: Reason,
     scope: Option<Arc<str>>,
     retry_after: Option<Duration>,
+    violated: Option<Arc<[Arc<str>]>>,
     reusable_until: Option<SystemTime>,
 }
 
@@ -279,7 +287,19 @@ impl AuthError {
     }
 
     const fn of(reason: Reason) -> Self {
-        Self { reason, scope: None, retry_after: None, reusable_until: None }
+        Self { reason, scope: None, retry_after: None, violated: None, reusable_until: None }
+    }
+
+    #[cfg(feature = "rate-limit")]
+    pub(crate) fn quota_exceeded(wait: Duration, violated: Vec<Arc<str>>) -> Self {
+        let mut error = Self::from(Reason::QuotaExceeded).with_retry_after(wait);
+        error.violated = Some(violated.into());
+        error
+    }
+
+    /// The names of the quotas that had no room for the request.
+    pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
+        self.violated.iter().flat_map(|names| names.iter()).map(|name| &**name)
     }
 
     pub(crate) const fn with_retry_after(mut self, retry_after: Duration) -> Self {

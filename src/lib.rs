@@ -90,6 +90,8 @@ pub mod axum;
 mod backoff;
 #[cfg(feature = "api-keys")]
 mod base62;
+#[cfg(any(feature = "jwt", feature = "api-keys", feature = "redis"))]
+mod breaker;
 mod challenge;
 mod credential;
 mod error;
@@ -102,6 +104,8 @@ mod jose;
 pub mod keys;
 mod peer;
 mod principal;
+#[cfg(feature = "rate-limit")]
+mod proxies;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod reject;
@@ -119,7 +123,7 @@ pub use api_key::{
     MemoryApiKeyStore, NewApiKey,
 };
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
-pub use authn::BreakerState;
+pub use breaker::BreakerState;
 #[cfg(feature = "api-keys")]
 pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
 #[cfg(feature = "introspection")]
@@ -152,7 +156,12 @@ pub use keys::{Issuer, KeySet, KeysError, KeysStatus, RemoteKeySet, RemoteKeySet
 pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 #[cfg(feature = "rate-limit")]
-pub use rate_limit::{Quota, RateKey, RateLimitLayer};
+pub use proxies::TrustedProxies;
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::{
+    Charge, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas, RateKey, RateLimitHeaders,
+    RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
+};
 pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::slice::SliceIndex;
 use std::sync::Arc;
+#[cfg(feature = "rate-limit")]
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::de::DeserializeOwned;
@@ -11,6 +14,8 @@ use serde::de::DeserializeOwned;
 use crate::authn::Confirmed;
 use crate::authn::{Oldest, Origin, Terms};
 use crate::error::{AuthError, Reason};
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::Counted;
 use crate::scope::{ScopeSet, grants};
 use crate::time::{Clock, Moment, SystemClock};
 
@@ -38,15 +43,55 @@ pub(crate) struct Facts {
     pub(crate) terms: Terms,
     method: &'static str,
     issuer: Option<Arc<str>>,
-    /// The subject, and behind it the client: one allocation for both.
-    names: Box<str>,
-    subject_len: usize,
+    names: Names,
+    /// Who counts its requests, as the first limit that asked found out.
+    #[cfg(feature = "rate-limit")]
+    pub(crate) counted: OnceLock<Counted>,
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
     /// That was when an authority was asked.
     by_authority: bool,
     claims: String,
+}
+
+/// The subject, the client, the plan and the id of the API key: one allocation for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    text: Box<str>,
+    /// Where the first three end.
+    ends: [usize; 3],
+}
+
+impl Names {
+    fn new(parts: [&str; 4]) -> Self {
+        let mut end: usize = 0;
+        let ends = [parts[0], parts[1], parts[2]].map(|part| {
+            end = end.saturating_add(part.len());
+            end
+        });
+        Self { text: parts.concat().into_boxed_str(), ends }
+    }
+
+    fn subject(&self) -> Option<&str> {
+        self.named(..self.ends[0])
+    }
+
+    fn client(&self) -> Option<&str> {
+        self.named(self.ends[0]..self.ends[1])
+    }
+
+    fn plan(&self) -> Option<&str> {
+        self.named(self.ends[1]..self.ends[2])
+    }
+
+    fn api_key(&self) -> Option<&str> {
+        self.named(self.ends[2]..)
+    }
+
+    fn named(&self, range: impl SliceIndex<str, Output = str>) -> Option<&str> {
+        self.text.get(range).filter(|name| !name.is_empty())
+    }
 }
 
 /// For so long a machine may have slept without an authority being asked again.
@@ -67,7 +112,7 @@ impl Facts {
     /// Bytes of memory that it holds.
     pub(crate) fn bytes(&self) -> u64 {
         let marks = self.terms.marks.as_ref().map_or(0, |marks| marks.bytes());
-        let texts = [self.names.len(), self.scopes.as_str().len(), self.claims.capacity()];
+        let texts = [self.names.text.len(), self.scopes.as_str().len(), self.claims.capacity()];
         let counts = const { size_of::<usize>() * 2 };
         let bytes = texts.iter().fold(counts.saturating_add(marks), |sum, text| sum.saturating_add(*text));
         u64::try_from(size_of::<Self>().saturating_add(bytes)).unwrap_or(u64::MAX)
@@ -82,6 +127,8 @@ impl Principal {
             issuer: None,
             subject: Cow::Borrowed(""),
             client_id: Cow::Borrowed(""),
+            plan: Cow::Borrowed(""),
+            api_key_id: Cow::Borrowed(""),
             scopes: ScopeSet::default(),
             expires_at: None,
             verified_at: None,
@@ -120,7 +167,7 @@ impl Principal {
     /// The subject (`sub`): a user, or the client itself where a client acts for itself.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.facts.names.get(..self.facts.subject_len).filter(|subject| !subject.is_empty())
+        self.facts.names.subject()
     }
 
     /// The subject, for handlers that cannot do without.
@@ -134,7 +181,20 @@ impl Principal {
     /// The OAuth client: `client_id`, or `azp` where the issuer sends that.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.facts.names.get(self.facts.subject_len..).filter(|client| !client.is_empty())
+        self.facts.names.client()
+    }
+
+    /// The name for the quotas that it gets, where the credential has one: the plan of an API key
+    /// ([`NewApiKey::plan`](crate::NewApiKey::plan)), or of a client that signs its requests.
+    #[must_use]
+    pub fn plan(&self) -> Option<&str> {
+        self.facts.names.plan()
+    }
+
+    /// The id of the API key that it came with.
+    #[must_use]
+    pub fn api_key_id(&self) -> Option<&str> {
+        self.facts.names.api_key()
     }
 
     /// What the credential grants.
@@ -218,8 +278,9 @@ impl Principal {
 
     /// Whether both name the same party.
     pub(crate) fn is_same_party(&self, other: &Self) -> bool {
-        let (one, two) = (&self.facts, &other.facts);
-        (&one.names, one.subject_len, &one.issuer) == (&two.names, two.subject_len, &two.issuer)
+        let (one, two) = (&*self.facts, &*other.facts);
+        let names = one.names.subject() == two.names.subject() && one.names.client() == two.names.client();
+        names && one.issuer == two.issuer
     }
 
     /// Sets the terms on which it is remembered. Whoever just made it holds the only copy, so nothing is copied.
@@ -311,6 +372,8 @@ pub struct PrincipalBuilder<'a> {
     issuer: Option<Arc<str>>,
     subject: Cow<'a, str>,
     client_id: Cow<'a, str>,
+    plan: Cow<'a, str>,
+    api_key_id: Cow<'a, str>,
     scopes: ScopeSet,
     expires_at: Option<SystemTime>,
     verified_at: Option<SystemTime>,
@@ -334,6 +397,18 @@ impl<'a> PrincipalBuilder<'a> {
     /// Sets the client. An empty one counts as none.
     pub fn client_id(mut self, client_id: impl Into<Cow<'a, str>>) -> Self {
         self.client_id = client_id.into();
+        self
+    }
+
+    /// Sets the plan: a name for the quotas that the caller gets. An empty one counts as none.
+    pub fn plan(mut self, plan: impl Into<Cow<'a, str>>) -> Self {
+        self.plan = plan.into();
+        self
+    }
+
+    #[cfg(feature = "api-keys")]
+    pub(crate) fn api_key_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.api_key_id = id.into();
         self
     }
 
@@ -377,8 +452,9 @@ impl<'a> PrincipalBuilder<'a> {
             terms: Terms::default(),
             method: self.method,
             issuer: self.issuer,
-            names: [&*self.subject, &*self.client_id].concat().into_boxed_str(),
-            subject_len: self.subject.len(),
+            names: Names::new([&self.subject, &self.client_id, &self.plan, &self.api_key_id]),
+            #[cfg(feature = "rate-limit")]
+            counted: OnceLock::new(),
             scopes: self.scopes,
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
@@ -416,6 +492,9 @@ mod tests {
             assert_eq!(principal.subject().unwrap_or_default(), subject);
             assert_eq!(principal.client_id().unwrap_or_default(), client);
             assert_eq!(principal.subject().is_none(), subject.is_empty());
+            assert_eq!((principal.plan(), principal.api_key_id()), (None, None));
+            let planned = Principal::builder("x").subject(subject).client_id(client).plan("gold").build();
+            assert_eq!((planned.subject(), planned.plan()), (principal.subject(), Some("gold")));
         }
     }
 

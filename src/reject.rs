@@ -23,6 +23,9 @@ use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::scope::ScopeSet;
 use crate::time::OncePerSecond;
 
+/// The problem type of a spent quota.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// Makes the body of a refusal: functions `Fn(&AuthError) -> Response<B>`, and [`EmptyBody`]. See
 /// [`AuthLayer::on_reject`](crate::AuthLayer::on_reject).
 pub trait Reject<B> {
@@ -53,7 +56,8 @@ impl<B: Default> Reject<B> for EmptyBody {
 
 /// A refusal as `application/problem+json` (RFC 9457), for [`AuthLayer::on_reject`](crate::AuthLayer::on_reject): type
 /// `about:blank`, the status phrase as title, a sentence as detail, and the code of the [`Reason`] as the extension member
-/// `reason`.
+/// `reason`. A quota that is spent has the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11 §5.1, with the names of the
+/// quotas as `violated-policies`.
 ///
 /// ```
 /// # use portcullis::{AuthLayer, Authenticator, problem_json};
@@ -70,13 +74,21 @@ impl<B: Default> Reject<B> for EmptyBody {
 /// ```
 pub fn problem_json<B: From<Bytes>>(error: &AuthError) -> Response<B> {
     let status = error.status();
-    let problem = serde_json::json!({
+    let mut problem = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or_default(),
         "status": status.as_u16(),
         "detail": error.to_string(),
         "reason": error.reason().code(),
     });
+    if error.reason() == Reason::QuotaExceeded
+        && let Some(problem) = problem.as_object_mut()
+    {
+        let violated: Vec<&str> = error.violated_policies().collect();
+        problem.insert("type".into(), QUOTA_EXCEEDED.into());
+        problem.insert("title".into(), "Quota exceeded".into());
+        problem.insert("violated-policies".into(), violated.into());
+    }
     let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
@@ -240,6 +252,14 @@ fn log(error: &AuthError) {
         Reason::BodyNeeded if MISCONFIGURED.allows() => tracing::error!(
             target: "portcullis", reason, status,
             "a credential is bound to the request's body, and this `AuthLayer` does not read bodies: make it with `read_body`"
+        ),
+        Reason::CostTooHigh if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "a `RateLimitLayer` has a cost that is higher than the burst of one of its quotas"
+        ),
+        Reason::AddressMissing if MISCONFIGURED.allows() => tracing::error!(
+            target: "portcullis", reason, status,
+            "requests are counted by address, and the server tells none: insert `PeerAddr`, or in axum serve with `into_make_service_with_connect_info::<SocketAddr>()`"
         ),
         Reason::PepperMissing if MISCONFIGURED.allows() => tracing::error!(
             target: "portcullis", reason, status,

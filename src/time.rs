@@ -166,6 +166,12 @@ fn millis(duration: Duration) -> i64 {
 #[derive(Debug)]
 pub(crate) struct OncePerSecond(AtomicU64);
 
+impl Default for OncePerSecond {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl OncePerSecond {
     pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(u64::MAX))

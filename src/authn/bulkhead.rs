@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::breaker::{Breaker, BreakerState, Role};
+use crate::breaker::{Breaker, BreakerState, Role};
 use crate::error::{AuthError, Reason};
 use crate::flight::runtime;
 use crate::time::{Clock, Moment, OncePerSecond};

@@ -8,8 +8,6 @@ pub(crate) mod api_key;
 mod body;
 mod body_layer;
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
-mod breaker;
-#[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod bulkhead;
 mod cache;
 mod calls;
@@ -43,8 +41,6 @@ use http::{Extensions, HeaderMap, Method, Uri};
 
 pub use body::AuthBody;
 pub use body_layer::{BodyAuth, BodyAuthLayer};
-#[cfg(any(feature = "jwt", feature = "api-keys"))]
-pub use breaker::BreakerState;
 pub use future::{AuthFuture, ResponseFuture};
 #[cfg(feature = "introspection")]
 pub(crate) use introspection::Confirmed;

@@ -1,32 +1,53 @@
-//! The generic cell rate algorithm (ITU-T I.371, virtual scheduling) as a pure function.
+//! The generic cell rate algorithm (ITU-T I.371, virtual scheduling) as pure functions.
+//!
+//! A cell is the spending of one caller under one quota. Its state is its *backlog*: after how long the quota would be whole
+//! again, if nothing more was spent. Stores keep it as the time at which that is (the theoretical arrival time), which need not be
+//! touched as time goes by. All numbers are nanoseconds.
 
 use std::time::Duration;
 
 use super::Quota;
 
-/// What the algorithm says about one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Goes on; the cell's new state.
-    Admitted { arrival: u64 },
-    /// Comes too early, by this much. The state stays: refusals cost the caller nothing.
-    Refused { retry_after: Duration },
+/// The backlog of a quota of which nothing is left.
+pub(super) fn capacity(quota: Quota) -> u64 {
+    quota.interval.get().saturating_mul(u64::from(quota.burst.get()))
 }
 
-/// Decides about one request.
-///
-/// The state of a cell is its theoretical arrival time: when, at the steady rate, the next request would be due. `arrival` is
-/// that state (zero for a new cell), `now` the time of the request, both in nanoseconds since the same beginning. A cell whose
-/// state is not after `now` is fully replenished, and the same as a new one.
-pub(super) fn decide(arrival: u64, now: u64, quota: Quota) -> Decision {
+/// The backlog of a cell that is whole again at `due`. It cannot be more than was ever spent: where it is, a clock was set back, or
+/// the quota was larger once.
+pub(super) fn backlog(due: u64, now: u64, quota: Quota) -> u64 {
+    due.saturating_sub(now).min(capacity(quota))
+}
+
+/// The backlog after spending so many requests.
+pub(super) fn spend(backlog: u64, count: u32, quota: Quota) -> u64 {
+    backlog.saturating_add(quota.interval.get().saturating_mul(u64::from(count)))
+}
+
+/// Whether there is room for so many.
+pub(super) fn has_room(backlog: u64, count: u32, quota: Quota) -> bool {
+    spend(backlog, count, quota) <= capacity(quota)
+}
+
+/// How many there is room for.
+pub(super) fn room(backlog: u64, quota: Quota) -> u32 {
+    let left = capacity(quota).saturating_sub(backlog);
+    u32::try_from(left.div_euclid(quota.interval.get())).unwrap_or(u32::MAX)
+}
+
+/// After how long there is room for so many; never, for more than a quota allows at once.
+pub(super) fn wait(backlog: u64, count: u32, quota: Quota) -> Duration {
+    Duration::from_nanos(spend(backlog, count, quota).saturating_sub(capacity(quota)))
+}
+
+/// After how long there is room for one more than now.
+pub(super) fn next(backlog: u64, quota: Quota) -> Duration {
+    let left = capacity(quota).saturating_sub(backlog);
     let interval = quota.interval.get();
-    let due = arrival.max(now);
-    let tolerance = interval.saturating_mul(u64::from(quota.burst.get()).saturating_sub(1));
-    let early = due.saturating_sub(now).saturating_sub(tolerance);
-    if early > 0 {
-        Decision::Refused { retry_after: Duration::from_nanos(early) }
-    } else {
-        Decision::Admitted { arrival: due.saturating_add(interval) }
+    match left.checked_rem(interval) {
+        _ if backlog == 0 => Duration::ZERO,
+        Some(part) => Duration::from_nanos(interval.saturating_sub(part)),
+        None => Duration::ZERO,
     }
 }
 
@@ -36,18 +57,19 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
+    /// Spends one, if there is room.
+    fn one(due: &mut u64, now: u64, quota: Quota) -> bool {
+        let before = backlog(*due, now, quota);
+        let room = has_room(before, 1, quota);
+        if room {
+            *due = now + spend(before, 1, quota);
+        }
+        room
+    }
+
     fn admitted(times: &[u64], quota: Quota) -> Vec<bool> {
-        let mut state = 0;
-        times
-            .iter()
-            .map(|now| match decide(state, *now, quota) {
-                Decision::Admitted { arrival } => {
-                    state = arrival;
-                    true
-                }
-                Decision::Refused { .. } => false,
-            })
-            .collect()
+        let mut due = 0;
+        times.iter().map(|now| one(&mut due, *now, quota)).collect()
     }
 
     #[test]
@@ -65,15 +87,13 @@ mod tests {
     fn who_waits_as_told_is_admitted() {
         for (count, window, burst) in [(1, 1, 1), (7, 3, 2), (600, 60, 10), (3, 1, 5)] {
             let quota = Quota::new(count, Duration::from_secs(window)).unwrap().burst(burst);
-            let (mut state, mut now) = (0, 12_345);
+            let (mut due, mut now) = (0, 12_345);
             for _ in 0..100 {
-                match decide(state, now, quota) {
-                    Decision::Admitted { arrival } => state = arrival,
-                    Decision::Refused { retry_after } => {
-                        now += u64::try_from(retry_after.as_nanos()).unwrap();
-                        assert!(matches!(decide(state, now, quota), Decision::Admitted { .. }));
-                        assert!(matches!(decide(state, now - 1, quota), Decision::Refused { .. }));
-                    }
+                if !one(&mut due, now, quota) {
+                    let wait = wait(backlog(due, now, quota), 1, quota);
+                    now += u64::try_from(wait.as_nanos()).unwrap();
+                    assert!(!one(&mut due, now - 1, quota));
+                    assert!(one(&mut due, now, quota));
                 }
             }
         }
@@ -88,9 +108,25 @@ mod tests {
     }
 
     #[test]
+    fn room_is_what_can_be_spent_and_grows_when_it_says() {
+        let quota = Quota::new(7, Duration::from_secs(3)).unwrap().burst(5);
+        for backlog in (0..=capacity(quota)).step_by(10_000_019) {
+            let room = room(backlog, quota);
+            assert!(has_room(backlog, room, quota) && !has_room(backlog, room + 1, quota), "{backlog}");
+            let later = backlog.saturating_sub(u64::try_from(next(backlog, quota).as_nanos()).unwrap());
+            if room < 5 {
+                assert!(super::room(later, quota) == room + 1, "{backlog}");
+                assert!(super::room(later + 1, quota) == room, "{backlog}");
+            }
+        }
+    }
+
+    #[test]
     fn the_end_of_numbers_is_no_panic() {
         let quota = Quota::new(1, Duration::from_secs(3_000_000_000)).unwrap().burst(u32::MAX);
-        let _ = decide(u64::MAX, 0, quota);
-        let _ = decide(u64::MAX, u64::MAX, quota);
+        for (due, now) in [(u64::MAX, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
+            let backlog = backlog(due, now, quota);
+            let _ = (room(backlog, quota), wait(backlog, u32::MAX, quota), next(backlog, quota));
+        }
     }
 }

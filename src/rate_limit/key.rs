@@ -1,19 +1,17 @@
 //! Who is counted.
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
-use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::principal::Principal;
 
-/// Whose quota a request spends.
+/// Whose quota a request spends: 128 bits of a SHA-256, of fixed size whatever callers send.
 ///
-/// A 128-bit digest under a secret of this process: of fixed size whatever callers send, and nobody outside can make two
-/// callers collide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RateKey(u128);
-
-static SECRET: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+/// The hash has no key, so that all processes come to the same one for the same caller. Nobody can make two callers collide, and
+/// names that are hard to guess stay so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RateKey([u64; 2]);
 
 impl RateKey {
     /// A key of your own, from parts that are kept apart.
@@ -22,51 +20,106 @@ impl RateKey {
     /// Nothing in it should be free for a caller to choose, such as a header: who can choose the key has no limit.
     #[must_use]
     pub fn of(parts: &[&str]) -> Self {
-        Self::digest(&("own", parts))
+        Self::digest("own", parts.iter().map(|part| part.as_bytes()))
     }
 
     /// The address of the connection's other end. IPv6 addresses count by /64, since a single caller has that many.
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Self::digest(&("v4", v4)),
-            IpAddr::V6(v6) => Self::digest(&("v6", v6.to_bits() >> 64)),
+            IpAddr::V4(v4) => Self::digest("v4", [&v4.octets()[..]]),
+            IpAddr::V6(v6) => Self::digest("v6", [&(v6.to_bits() >> 64).to_be_bytes()[..]]),
         }
     }
 
     /// One cell for all that nothing is known about.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self::digest(&"anonymous")
+        Self::digest("anonymous", [])
     }
 
     /// The client; else the subject; else `None`.
     #[must_use]
     pub fn client(principal: &Principal) -> Option<Self> {
-        let client = principal.client_id().map(|id| Self::party("client", principal, id));
-        client.or_else(|| principal.subject().map(|id| Self::party("subject", principal, id)))
+        let client = principal.client_id().map(|id| Self::party("client", principal, [id]));
+        client.or_else(|| principal.subject().map(|id| Self::party("subject", principal, [id])))
     }
 
     /// The subject; else the client; else `None`.
     #[must_use]
     pub fn subject(principal: &Principal) -> Option<Self> {
-        let subject = principal.subject().map(|id| Self::party("subject", principal, id));
-        subject.or_else(|| principal.client_id().map(|id| Self::party("client", principal, id)))
+        let subject = principal.subject().map(|id| Self::party("subject", principal, [id]));
+        subject.or_else(|| principal.client_id().map(|id| Self::party("client", principal, [id])))
+    }
+
+    /// The subject with the client together, so that a user has a quota with each client; the one that is there if the other is
+    /// not; else `None`.
+    #[must_use]
+    pub fn client_and_subject(principal: &Principal) -> Option<Self> {
+        match (principal.client_id(), principal.subject()) {
+            (Some(client), Some(subject)) => Some(Self::party("both", principal, [client, subject])),
+            _ => Self::client(principal),
+        }
+    }
+
+    /// The API key that the request came with; without one as [`client`](Self::client).
+    #[must_use]
+    pub fn api_key(principal: &Principal) -> Option<Self> {
+        let key = principal.api_key_id().map(|id| Self::party("api key", principal, [id]));
+        key.or_else(|| Self::client(principal))
     }
 
     /// Names of two issuers, or of two authenticators, are two parties.
-    fn party(kind: &str, principal: &Principal, id: &str) -> Self {
-        Self::digest(&(kind, principal.issuer(), principal.method(), id))
+    fn party<const N: usize>(kind: &'static str, principal: &Principal, ids: [&str; N]) -> Self {
+        let issuer = principal.issuer();
+        let authority = [if issuer.is_some() { "issuer" } else { "none" }, issuer.unwrap_or_default()];
+        let parts = authority.into_iter().chain([principal.method()]).chain(ids);
+        Self::digest(kind, parts.map(str::as_bytes))
     }
 
-    fn digest(parts: &impl Hash) -> Self {
-        let [first, second] = SECRET.each_ref().map(|state| u128::from(state.hash_one(parts)));
-        Self(first << 64 | second)
+    /// The same caller under a plan: one that has several spends of each apart.
+    pub(super) fn under(self, plan: Option<&str>) -> Self {
+        let Some(plan) = plan else { return self };
+        let [first, second] = self.0.map(u64::to_be_bytes);
+        Self::digest("plan", [&first[..], &second, plan.as_bytes()])
     }
 
-    /// Which of `count` shards holds it.
+    /// Each part comes with its length, as 64 bits.
+    fn digest<'a>(kind: &'a str, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(kind.as_bytes()).chain(parts) {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let mut words = digest.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_be_bytes));
+        Self([words.next().unwrap_or_default(), words.next().unwrap_or_default()])
+    }
+
+    /// The 128 bits, for stores of your own.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let [first, second] = self.0;
+        (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
+    }
+
+    /// The caller's cell of one of several quotas.
+    pub(super) fn nth(self, quota: usize) -> Self {
+        let [first, second] = self.0;
+        Self([first, second ^ u64::try_from(quota).unwrap_or(u64::MAX)])
+    }
+
+    /// Which of `count` shards holds all cells of a caller.
     pub(super) fn shard(self, count: usize) -> usize {
-        usize::try_from(self.0 & 0xFFFF_FFFF).unwrap_or(0).checked_rem(count).unwrap_or(0)
+        let low = self.0[0] & 0xFFFF_FFFF;
+        usize::try_from(low).unwrap_or(0).checked_rem(count).unwrap_or(0)
+    }
+}
+
+/// Shows too little to find the caller by.
+impl std::fmt::Debug for RateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RateKey({:08x}…)", self.0[0] >> 32)
     }
 }
 
@@ -84,8 +137,30 @@ mod tests {
         assert_ne!(RateKey::client(&one), RateKey::client(&party("https://y", "jwt")));
         assert_ne!(RateKey::client(&one), RateKey::client(&party("https://x", "introspection")));
         assert_ne!(RateKey::client(&one), RateKey::subject(&one));
+        assert_ne!(RateKey::client_and_subject(&one), RateKey::subject(&one));
+        assert_eq!(RateKey::api_key(&one), RateKey::client(&one));
         assert_ne!(RateKey::of(&["ab", "c"]), RateKey::of(&["a", "bc"]));
         assert!(RateKey::client(&Principal::builder("jwt").build()).is_none());
+    }
+
+    #[test]
+    fn plans_and_quotas_have_cells_of_their_own() {
+        let key = RateKey::of(&["ann"]);
+        assert_eq!((key.under(None), key.nth(0)), (key, key));
+        assert_ne!(key.under(Some("gold")), key);
+        assert_ne!(key.under(Some("gold")), key.under(Some("free")));
+        assert_ne!(key.nth(1), key);
+        assert_eq!(key.nth(1).shard(64), key.shard(64));
+    }
+
+    /// Other processes, and other versions of this crate, come to the same.
+    #[test]
+    fn keys_are_the_same_everywhere() {
+        let hex = |key: RateKey| key.to_bytes().map(|byte| format!("{byte:02x}")).concat();
+        assert_eq!(hex(RateKey::of(&["a"])), hex(RateKey::digest("own", [&b"a"[..]])));
+        let mut hash = Sha256::new();
+        hash.update(*b"\0\0\0\0\0\0\0\x03own\0\0\0\0\0\0\0\x01a");
+        assert_eq!(hex(RateKey::of(&["a"])), format!("{:x}", hash.finalize())[..32]);
     }
 
     #[test]

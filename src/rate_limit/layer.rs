@@ -1,81 +1,235 @@
 //! The layer that limits.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::limit::{By, Limit};
+use super::events::{Events, RateLimitStatus};
+use super::headers::RateLimitHeaders;
+use super::limit::{Limit, OnStoreFailure};
+use super::memory::MemoryRateLimits;
+use super::plans::{PlanBy, Plans};
 use super::service::RateLimit;
-use super::store::DEFAULT_CAPACITY;
-use super::{Quota, RateKey};
+use super::store::RateLimitStore;
+use super::who::{By, Who};
+use super::{Quotas, RateKey};
 use crate::authn::RequestContext;
 use crate::principal::Principal;
+use crate::proxies::TrustedProxies;
 use crate::time::{Clock, SystemClock};
 
-/// Refuses with 429 and `Retry-After` what comes too often.
+/// Refuses with 429 and `Retry-After` what comes too often, and tells everybody how they stand
+/// ([`RateLimitHeaders`](super::RateLimitHeaders)).
 ///
-/// Put it beneath the [`AuthLayer`](crate::AuthLayer), so that it knows who is calling. All clones share the counts, and so do
-/// the services of all routes that one layer covers.
+/// Put it beneath the [`AuthLayer`](crate::AuthLayer), so that it knows who is calling: a credential that is refused spends nobody's
+/// quota. All clones share the counts, and so do the services of all routes that one layer covers. Where two limits cover a route a
+/// request spends from both, and from the outer one also if the inner one refuses; several quotas on one layer are spent together or
+/// not at all.
+///
+/// ```
+/// use portcullis::{Quota, Quotas, RateLimitLayer};
+/// // Two quotas at once; other ones for those of the plan `pro`, and none for our own.
+/// let limit = RateLimitLayer::per_client([
+///     ("burst", Quota::per_second(10).burst(20)),
+///     ("daily", Quota::per_day(5_000)),
+/// ])
+/// .plan("pro", [("burst", Quota::per_second(100)), ("daily", Quota::per_day(1_000_000))])
+/// .plan("internal", Quotas::unlimited());
+/// // On a route of its own: each request there spends five.
+/// let expensive = limit.clone().cost(5);
+/// ```
 #[derive(Clone)]
 pub struct RateLimitLayer {
     limit: Arc<Limit>,
+    cost: NonZeroU32,
 }
 
 impl RateLimitLayer {
-    /// A quota for each client, together for all of its users and tokens. A credential without client counts by its subject,
+    /// Quotas for each client, together for all of its users and tokens. A credential without client counts by its subject,
     /// an anonymous request by its address, and all of unknown address together.
     #[must_use]
-    pub fn per_client(quota: Quota) -> Self {
-        Self::with(quota, By::Client)
+    #[track_caller]
+    pub fn per_client(quotas: impl Into<Quotas>) -> Self {
+        Self::with(quotas.into(), By::Client)
     }
 
-    /// A quota for each subject. A credential without subject counts by its client, an anonymous request by its address, and
+    /// Quotas for each subject. A credential without subject counts by its client, an anonymous request by its address, and
     /// all of unknown address together.
     #[must_use]
-    pub fn per_subject(quota: Quota) -> Self {
-        Self::with(quota, By::Subject)
+    #[track_caller]
+    pub fn per_subject(quotas: impl Into<Quotas>) -> Self {
+        Self::with(quotas.into(), By::Subject)
     }
 
-    /// A quota for each key that `key` finds. Works without an [`AuthLayer`](crate::AuthLayer) above too.
+    /// Quotas for each subject with each client. One that is missing does not count; else as [`per_client`](Self::per_client).
+    #[must_use]
+    #[track_caller]
+    pub fn per_client_and_subject(quotas: impl Into<Quotas>) -> Self {
+        Self::with(quotas.into(), By::ClientAndSubject)
+    }
+
+    /// Quotas for each API key. Other credentials count as with [`per_client`](Self::per_client).
+    #[must_use]
+    #[track_caller]
+    pub fn per_api_key(quotas: impl Into<Quotas>) -> Self {
+        Self::with(quotas.into(), By::ApiKey)
+    }
+
+    /// Quotas for each address, IPv6 by /64: that of the connection's other end, or the one that
+    /// [trusted proxies](Self::behind) report. All of unknown address count together. Works without an
+    /// [`AuthLayer`](crate::AuthLayer) above too.
+    #[must_use]
+    #[track_caller]
+    pub fn per_address(quotas: impl Into<Quotas>) -> Self {
+        Self::with(quotas.into(), By::Address)
+    }
+
+    /// Quotas for each key that `key` finds. Works without an [`AuthLayer`](crate::AuthLayer) above too.
     ///
     /// ```
     /// use portcullis::{Quota, RateKey, RateLimitLayer};
-    /// let by_address = RateLimitLayer::by(Quota::per_second(10), |_principal, request| {
-    ///     request.peer_addr().map_or_else(RateKey::anonymous, RateKey::address)
+    /// #[derive(serde::Deserialize)]
+    /// struct Tenant { tenant: String }
+    ///
+    /// let by_tenant = RateLimitLayer::by(Quota::per_second(10), |principal, _request| {
+    ///     let claims = principal.and_then(|principal| principal.claims::<Tenant>().ok());
+    ///     claims.map_or_else(RateKey::anonymous, |claims| RateKey::of(&["tenant", &claims.tenant]))
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn by(
-        quota: Quota,
+        quotas: impl Into<Quotas>,
         key: impl Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync + 'static,
     ) -> Self {
-        Self::with(quota, By::Own(Arc::new(key)))
+        Self::with(quotas.into(), By::Own(Arc::new(key)))
     }
 
-    /// Sets how many callers are remembered; 100,000 by default. Those beyond share one quota until others are replenished.
-    /// Starts the counts anew.
+    /// Sets other quotas for callers of a plan, by default that of their API key or of the client that signs
+    /// ([`Principal::plan`]). Callers of no plan, of one that is not set, and unknown ones have the layer's own.
+    ///
+    /// Under each plan a caller spends apart.
     #[must_use]
-    pub fn capacity(self, callers: usize) -> Self {
-        let Limit { quota, by, clock, .. } = &*self.limit;
-        Self { limit: Arc::new(Limit::new(*quota, by.clone(), Arc::clone(clock), callers)) }
+    #[track_caller]
+    pub fn plan(self, name: impl Into<Arc<str>>, quotas: impl Into<Quotas>) -> Self {
+        let (name, quotas) = (name.into(), quotas.into());
+        self.change(|limit| limit.who.change_plans(|plans| plans.set(name, quotas)))
     }
 
-    /// Sets the clock. Starts the counts anew.
+    /// Takes the name of the plan from a claim, which is a string.
+    #[must_use]
+    pub fn plan_from_claim(self, name: impl Into<Arc<str>>) -> Self {
+        let by = PlanBy::Claim(name.into());
+        self.change(|limit| limit.who.change_plans(|plans| plans.by(by)))
+    }
+
+    /// Has a function name the plan of a caller, from nothing but the principal: it is asked once for a verdict that is used
+    /// again.
+    #[must_use]
+    pub fn plan_by(self, plan: impl Fn(&Principal) -> Option<String> + Send + Sync + 'static) -> Self {
+        let by = PlanBy::Own(Arc::new(plan));
+        self.change(|limit| limit.who.change_plans(|plans| plans.by(by)))
+    }
+
+    /// Sets how much a request spends, for a clone on other routes; 1 by default. A cost that is higher than what a caller may
+    /// ever spend at once is a mistake, and answered with 500.
+    ///
+    /// # Panics
+    /// If `cost` is zero.
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::expect_used, reason = "documented: values written in the program")]
+    pub fn cost(self, cost: u32) -> Self {
+        Self { cost: NonZeroU32::new(cost).expect("a request costs at least one"), ..self }
+    }
+
+    /// Refuses nobody: counts, and says in [`status`](Self::status) and in metrics what would have been refused. Headers are not
+    /// written.
+    #[must_use]
+    pub fn observe_only(self) -> Self {
+        self.change(|limit| limit.observe_only = true)
+    }
+
+    /// Sets which headers tell callers how they stand; [`RateLimitHeaders::draft_11`] by default.
+    #[must_use]
+    pub fn headers(self, headers: RateLimitHeaders) -> Self {
+        self.change(|limit| limit.headers = headers)
+    }
+
+    /// Believes these proxies about addresses.
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        self.change(|limit| limit.who.behind(proxies))
+    }
+
+    /// Keeps the counts in this store, which other layers and processes may share: then quotas of one name are the same, so give
+    /// them names. By default in memory, for 100,000 cells.
+    #[must_use]
+    pub fn store(self, store: impl RateLimitStore) -> Self {
+        self.change(|limit| limit.store = Arc::new(store))
+    }
+
+    /// Sets what happens while the store cannot be asked; by default requests pass.
+    #[must_use]
+    pub fn on_store_failure(self, then: OnStoreFailure) -> Self {
+        self.change(|limit| limit.on_failure = then)
+    }
+
+    /// Sets how many cells are kept in memory, one for each caller and quota; 100,000 by default. See [`MemoryRateLimits`] for
+    /// what happens beyond. Starts the counts anew.
+    #[must_use]
+    pub fn capacity(self, cells: usize) -> Self {
+        self.change(|limit| {
+            let store = MemoryRateLimits::with(cells, Arc::clone(&limit.clock));
+            (limit.local, limit.store) = (store.clone(), Arc::new(store));
+        })
+    }
+
+    /// Sets the clock. Starts the counts anew, in memory.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let Limit { quota, by, capacity, .. } = &*self.limit;
-        Self { limit: Arc::new(Limit::new(*quota, by.clone(), Arc::new(clock), *capacity)) }
+        self.change(|limit| {
+            limit.clock = Arc::new(clock);
+            let store = MemoryRateLimits::with(limit.local.capacity(), Arc::clone(&limit.clock));
+            (limit.local, limit.store) = (store.clone(), Arc::new(store));
+        })
     }
 
-    fn with(quota: Quota, by: By) -> Self {
-        Self { limit: Arc::new(Limit::new(quota, by, Arc::new(SystemClock), DEFAULT_CAPACITY)) }
+    /// What happened so far, on this layer and its clones.
+    #[must_use]
+    pub fn status(&self) -> RateLimitStatus {
+        self.limit.events.status()
+    }
+
+    fn with(quotas: Quotas, by: By) -> Self {
+        let local = MemoryRateLimits::default();
+        let limit = Limit {
+            who: Who::new(by, Plans::new(quotas)),
+            store: Arc::new(local.clone()),
+            on_failure: OnStoreFailure::default(),
+            local,
+            headers: RateLimitHeaders::default(),
+            observe_only: false,
+            events: Arc::new(Events::default()),
+            clock: Arc::new(SystemClock),
+        };
+        Self { limit: Arc::new(limit), cost: NonZeroU32::MIN }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Limit)) -> Self {
+        change(Arc::make_mut(&mut self.limit));
+        self
     }
 }
 
 impl fmt::Debug for RateLimitLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimitLayer").field("quota", &self.limit.quota).finish_non_exhaustive()
+        f.debug_struct("RateLimitLayer")
+            .field("quotas", self.limit.who.plans().quotas(None))
+            .field("cost", &self.cost)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,6 +237,6 @@ impl<S> Layer<S> for RateLimitLayer {
     type Service = RateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::clone(&self.limit))
+        RateLimit::new(inner, Arc::clone(&self.limit), self.cost)
     }
 }

@@ -1,58 +1,173 @@
-//! One limit: whose quota a request spends, and whether there is any left.
+//! One limit: whether there is any left for a request, and what becomes of one for which there is not.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use super::store::MemoryStore;
-use super::{Quota, RateKey};
-use crate::authn::RequestContext;
+use http::Response;
+
+use super::events::Events;
+use super::headers::RateLimitHeaders;
+use super::memory::MemoryRateLimits;
+use super::plans::Plan;
+use super::store::{Charge, RateLimitStore, Standing};
+use super::who::{Caller, Who};
+use super::{Quotas, gcra};
 use crate::error::{AuthError, Reason};
-use crate::principal::Principal;
+use crate::store::{State, StoreError, StoreFuture};
 use crate::time::Clock;
 
-pub(super) struct Limit {
-    pub(super) quota: Quota,
-    pub(super) by: By,
-    store: MemoryStore,
-    pub(super) clock: Arc<dyn Clock>,
-    beginning: Instant,
-    pub(super) capacity: usize,
+/// When to come again where the store cannot be asked.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What happens to requests while the store cannot be asked. Each is counted: see [`RateLimitStatus`](super::RateLimitStatus).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnStoreFailure {
+    /// They pass, uncounted. The default: a limiter that is away should not take the service along.
+    #[default]
+    Open,
+    /// They are refused with 503.
+    Closed,
+    /// They are limited by this process alone, in memory: each quota is divided by how many processes there are.
+    Local {
+        /// How many processes share the store.
+        processes: NonZeroU32,
+    },
 }
 
 #[derive(Clone)]
-pub(super) enum By {
-    Client,
-    Subject,
-    Own(Arc<KeyOf>),
+pub(super) struct Limit {
+    pub(super) who: Who,
+    pub(super) store: Arc<dyn RateLimitStore>,
+    pub(super) on_failure: OnStoreFailure,
+    pub(super) local: MemoryRateLimits,
+    pub(super) headers: RateLimitHeaders,
+    pub(super) observe_only: bool,
+    pub(super) events: Arc<Events>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
-pub(super) type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync;
+/// What is to be done with a request.
+pub(super) enum Checked {
+    Judged(Judged),
+    /// The store has to be asked.
+    Asking(Caller, StoreFuture<'static, Standing>),
+}
+
+/// Whether it goes on. How things stand is told in the response, either way.
+pub(super) type Judged = Result<Option<Told>, Refusal>;
+
+pub(super) struct Refusal {
+    pub(super) error: AuthError,
+    pub(super) told: Option<Told>,
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        Self { error, told: None }
+    }
+}
+
+/// How a caller stands.
+pub(super) struct Told {
+    pub(super) plan: Plan,
+    pub(super) standing: Standing,
+}
 
 impl Limit {
-    pub(super) fn new(quota: Quota, by: By, clock: Arc<dyn Clock>, capacity: usize) -> Self {
-        let beginning = clock.instant();
-        Self { quota, by, store: MemoryStore::new(capacity), clock, beginning, capacity }
-    }
-
-    /// Spends one request of whoever this is.
-    pub(super) fn check<B>(&self, request: &http::Request<B>) -> Result<(), AuthError> {
-        let now = self.clock.instant().saturating_duration_since(self.beginning);
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        self.store
-            .spend(self.key(request)?, now, self.quota)
-            .map_err(|retry_after| AuthError::from(Reason::QuotaExceeded).with_retry_after(retry_after))
-    }
-
-    fn key<B>(&self, request: &http::Request<B>) -> Result<RateKey, AuthError> {
-        let context = RequestContext::new(request);
-        let principal = request.extensions().get::<Principal>();
-        let own = match (&self.by, principal) {
-            (By::Own(key), _) => return Ok(key(principal, &context)),
-            (By::Client, Some(principal)) => RateKey::client(principal),
-            (By::Subject, Some(principal)) => RateKey::subject(principal),
-            (_, None) if context.is_anonymous() => None,
-            (_, None) => return Err(Reason::LayerMissing.into()),
+    /// Spends so much of whoever this is.
+    pub(super) fn check<B>(&self, request: &http::Request<B>, cost: NonZeroU32) -> Checked {
+        let caller = match self.who.sent(request) {
+            Ok(caller) => caller,
+            Err(error) => return Checked::Judged(Err(error.into())),
         };
-        Ok(own.or_else(|| context.peer_addr().map(RateKey::address)).unwrap_or_else(RateKey::anonymous))
+        let quotas = self.quotas(caller.plan).as_slice();
+        if quotas.is_empty() {
+            return Checked::Judged(Ok(None));
+        }
+        if quotas.iter().any(|named| named.quota().capacity() < cost.get()) {
+            return Checked::Judged(Err(AuthError::from(Reason::CostTooHigh).into()));
+        }
+        match self.store.charge(&Charge::new(caller.key, quotas, cost.get())).into_state() {
+            State::Ready(said) => Checked::Judged(self.conclude(caller, cost, said)),
+            State::Boxed(future) => Checked::Asking(caller, future),
+        }
+    }
+
+    /// What the store's answer means.
+    pub(super) fn conclude(
+        &self,
+        caller: Caller,
+        cost: NonZeroU32,
+        said: Result<Standing, StoreError>,
+    ) -> Judged {
+        match said {
+            Ok(standing) => self.judge(caller.plan, cost, standing),
+            Err(error) => self.without_store(caller, cost, &error),
+        }
+    }
+
+    fn judge(&self, plan: Plan, cost: NonZeroU32, standing: Standing) -> Judged {
+        if standing.granted() >= cost.get() {
+            return Ok(self.told(plan, standing));
+        }
+        let quotas = self.quotas(plan).as_slice();
+        let violated: Vec<Arc<str>> = standing
+            .of(quotas)
+            .filter(|(named, backlog)| !gcra::has_room(*backlog, cost.get(), named.quota()))
+            .map(|(named, _)| Arc::clone(named.shared_name()))
+            .collect();
+        self.events.refused(&violated, self.observe_only);
+        if self.observe_only {
+            return Ok(None);
+        }
+        let wait = standing.wait(quotas, cost.get());
+        let error = AuthError::quota_exceeded(wait, violated);
+        Err(Refusal { error, told: self.told(plan, standing) })
+    }
+
+    fn without_store(&self, caller: Caller, cost: NonZeroU32, error: &StoreError) -> Judged {
+        self.events.store_failed(self.on_failure, error);
+        match self.on_failure {
+            OnStoreFailure::Local { processes } => {
+                let quotas = self.quotas(caller.plan).part(processes, cost);
+                let charge = Charge::new(caller.key, quotas.as_slice(), cost.get());
+                self.judge_local(&quotas, cost, &self.local.spend(&charge))
+            }
+            OnStoreFailure::Closed if !self.observe_only => {
+                let error = AuthError::from(Reason::LimitsUnavailable).with_retry_after(RETRY_AFTER);
+                Err(error.into())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Nothing is told of a part of the quotas: the whole is what callers know.
+    fn judge_local(&self, quotas: &Quotas, cost: NonZeroU32, standing: &Standing) -> Judged {
+        if standing.granted() >= cost.get() {
+            return Ok(None);
+        }
+        let violated: Vec<Arc<str>> =
+            quotas.as_slice().iter().map(|named| Arc::clone(named.shared_name())).collect();
+        self.events.refused(&violated, self.observe_only);
+        if self.observe_only {
+            return Ok(None);
+        }
+        let wait = standing.wait(quotas.as_slice(), cost.get());
+        Err(AuthError::quota_exceeded(wait, violated).into())
+    }
+
+    fn told(&self, plan: Plan, standing: Standing) -> Option<Told> {
+        let tells = !self.headers.are_none() && !self.observe_only;
+        tells.then_some(Told { plan, standing })
+    }
+
+    pub(super) fn tell<B>(&self, told: &Told, response: &mut Response<B>) {
+        self.headers.write(self.quotas(told.plan), &told.standing, &*self.clock, response);
+    }
+
+    fn quotas(&self, plan: Plan) -> &Quotas {
+        self.who.plans().quotas(plan)
     }
 }

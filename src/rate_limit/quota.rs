@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::error::ConfigError;
 
 /// A steady rate, and how many requests may come at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// There is no window that begins and ends: what was spent comes back steadily, one request after each interval. So within any
+/// time a caller gets at most the burst and what came back meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     /// Nanoseconds after which one more request is allowed.
-    pub(super) interval: NonZeroU64,
-    pub(super) burst: NonZeroU32,
+    pub(crate) interval: NonZeroU64,
+    pub(crate) burst: NonZeroU32,
 }
 
 impl Quota {
@@ -44,6 +47,16 @@ impl Quota {
         Self::fixed(count, Duration::from_secs(3600))
     }
 
+    /// `count` requests a day, all of which may come at once. A day is 24 hours, whenever they begin.
+    ///
+    /// # Panics
+    /// If `count` is zero.
+    #[must_use]
+    #[track_caller]
+    pub fn per_day(count: u32) -> Self {
+        Self::fixed(count, Duration::from_secs(24 * 3600))
+    }
+
     /// `count` requests in a window of any length, all of which may come at once: for values from configuration.
     ///
     /// # Errors
@@ -71,6 +84,25 @@ impl Quota {
     #[expect(clippy::expect_used, reason = "documented: values written in the program")]
     pub fn burst(self, burst: u32) -> Self {
         Self { burst: NonZeroU32::new(burst).expect("a burst allows at least one request"), ..self }
+    }
+
+    /// After how long one more request is allowed.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval.get())
+    }
+
+    /// How many requests may come at once.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
+        self.burst.get()
+    }
+
+    /// One of so many parts of it, at least `least` at once.
+    pub(super) fn part(self, parts: NonZeroU32, least: NonZeroU32) -> Self {
+        let interval = self.interval.saturating_mul(parts.into());
+        let burst = NonZeroU32::new(self.burst.get().div_euclid(parts.get())).unwrap_or(least).max(least);
+        Self { interval, burst }
     }
 
     #[track_caller]

@@ -1,46 +1,58 @@
 //! The service that limits.
 
 use std::fmt;
+use std::mem;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::limit::Limit;
-use crate::reject::OrRefused;
+use super::future::{RateLimitFuture, Stage, Waiting};
+use super::limit::{Checked, Limit};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
 #[derive(Clone)]
 pub struct RateLimit<S> {
     inner: S,
     limit: Arc<Limit>,
+    cost: NonZeroU32,
 }
 
 impl<S> RateLimit<S> {
-    pub(super) const fn new(inner: S, limit: Arc<Limit>) -> Self {
-        Self { inner, limit }
+    pub(super) const fn new(inner: S, limit: Arc<Limit>, cost: NonZeroU32) -> Self {
+        Self { inner, limit, cost }
     }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RateLimit<S>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ResBody: Default,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = OrRefused<S::Future, ResBody>;
+    type Future = RateLimitFuture<S, ReqBody, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        match self.limit.check(&request) {
-            Ok(()) => OrRefused::Inner { future: self.inner.call(request) },
-            Err(error) => OrRefused::refused(&error),
-        }
+        let limit = &self.limit;
+        RateLimitFuture::new(match limit.check(&request, self.cost) {
+            Checked::Judged(judged) => Stage::judged(judged, limit, || self.inner.call(request)),
+            Checked::Asking(caller, asking) => {
+                // The service that said it was ready is the one that will be called; a fresh clone takes its place.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                let (limit, cost, request) = (Arc::clone(limit), self.cost, Some(request));
+                Stage::Waiting {
+                    waiting: Box::new(Waiting { service, request, limit, cost, caller, asking }),
+                }
+            }
+        })
     }
 }
 

@@ -1,112 +1,99 @@
-//! The cells of a limit, in memory and bounded.
+//! Where the counts live.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::gcra::{Decision, decide};
-use super::{Quota, RateKey};
+use smallvec::SmallVec;
 
-/// How many callers a limit remembers.
-pub(super) const DEFAULT_CAPACITY: usize = 100_000;
+use super::gcra;
+use super::{NamedQuota, RateKey};
+use crate::store::StoreAnswer;
 
-/// Enough that two cores seldom meet in one.
-const SHARDS: usize = 64;
-
-/// A bounded table of cells.
-///
-/// A cell that is fully replenished says nothing and is dropped when room is needed; one that is not is never dropped, so that
-/// nobody becomes unlimited by flooding. Newcomers who find no room share one cell.
-#[derive(Debug)]
-pub(super) struct MemoryStore {
-    shards: Box<[Mutex<Shard>]>,
-    capacity: usize,
-    overflow: Mutex<u64>,
+/// Keeps the counts of a limit: [`MemoryRateLimits`](super::MemoryRateLimits) for one process, a shared one for several.
+pub trait RateLimitStore: Send + Sync + 'static {
+    /// Spends from every quota of the charge, or from none: as one step, so that of all who do it at the same time, in whatever
+    /// process, none is admitted by what another has spent.
+    ///
+    /// The request waits for the answer: a store that does I/O bounds the time that it takes and the questions that are under
+    /// way, and gives an error beyond.
+    fn charge(&self, charge: &Charge<'_>) -> StoreAnswer<Standing>;
 }
 
-#[derive(Debug, Default)]
-struct Shard {
-    cells: HashMap<RateKey, u64>,
-    /// Before this time no cell of a full shard is replenished, so sweeping would be in vain.
-    sweep_at: u64,
+/// What is to be spent, and by whom.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Charge<'a> {
+    /// Who spends.
+    pub key: RateKey,
+    /// Of what. For one key they are always the same, in the same order.
+    pub quotas: &'a [NamedQuota],
+    /// How much has to be spent, or nothing.
+    pub cost: u32,
+    /// How much may be spent if there is room: usually no more.
+    pub up_to: u32,
 }
 
-impl MemoryStore {
-    pub(super) fn new(capacity: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, capacity: capacity.div_ceil(SHARDS).max(1), overflow: Mutex::new(0) }
+impl<'a> Charge<'a> {
+    /// Spends exactly this much, or nothing.
+    #[must_use]
+    pub const fn new(key: RateKey, quotas: &'a [NamedQuota], cost: u32) -> Self {
+        Self { key, quotas, cost, up_to: cost }
     }
 
-    /// Spends one request; `Err` says after how long the next would be admitted.
-    pub(super) fn spend(&self, key: RateKey, now: u64, quota: Quota) -> Result<(), Duration> {
-        if let Some(shard) = self.shards.get(key.shard(SHARDS)) {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(arrival) = shard.cells.get_mut(&key) {
-                return apply(arrival, now, quota);
-            }
-            if shard.has_room(self.capacity, now) {
-                return apply(shard.cells.entry(key).or_insert(0), now, quota);
-            }
-        }
-        apply(&mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner), now, quota)
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap().cells.len()).sum()
+    /// Spends as much as there is room for, up to this.
+    #[must_use]
+    pub const fn up_to(self, most: u32) -> Self {
+        Self { up_to: if most > self.cost { most } else { self.cost }, ..self }
     }
 }
 
-impl Shard {
-    fn has_room(&mut self, capacity: usize, now: u64) -> bool {
-        if self.cells.len() < capacity {
-            return true;
-        }
-        if now < self.sweep_at {
-            return false;
-        }
-        self.cells.retain(|_, arrival| *arrival > now);
-        self.sweep_at = self.cells.values().copied().min().unwrap_or(0);
-        self.cells.len() < capacity
-    }
+/// What was spent, and how things stand afterwards.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    granted: u32,
+    not_before: Duration,
+    backlogs: SmallVec<[u64; 2]>,
 }
 
-fn apply(cell: &mut u64, now: u64, quota: Quota) -> Result<(), Duration> {
-    match decide(*cell, now, quota) {
-        Decision::Admitted { arrival } => {
-            *cell = arrival;
-            Ok(())
-        }
-        Decision::Refused { retry_after } => Err(retry_after),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(number: usize) -> RateKey {
-        RateKey::of(&[&number.to_string()])
+impl Standing {
+    /// So much was spent, zero if there was no room; `backlogs`: after how long each quota would be whole again, if nothing more
+    /// was spent.
+    #[must_use]
+    pub fn new(granted: u32, backlogs: impl IntoIterator<Item = Duration>) -> Self {
+        let backlogs = backlogs.into_iter().map(crate::time::nanos).collect();
+        Self::from_nanos(granted, backlogs)
     }
 
-    #[test]
-    fn a_flood_of_callers_stays_bounded_and_frees_nobody() {
-        let (store, quota) = (MemoryStore::new(1000), Quota::per_hour(1));
-        assert!(store.spend(key(0), 1, quota).is_ok());
-        let admitted = (1..100_000).filter(|number| store.spend(key(*number), 2, quota).is_ok()).count();
-        let bound = store.capacity * SHARDS;
-        assert!(store.len() <= bound, "{} cells", store.len());
-        assert!(admitted <= bound, "{admitted} admitted: those with a cell, and one for all others");
-        assert!(store.spend(key(0), 3, quota).is_err(), "still limited after the flood");
+    /// Says that it is of no use to come again before, whatever the backlogs.
+    #[must_use]
+    pub const fn not_before(mut self, wait: Duration) -> Self {
+        self.not_before = wait;
+        self
     }
 
-    #[test]
-    fn replenished_cells_make_room() {
-        let (store, quota) = (MemoryStore::new(SHARDS), Quota::per_second(1));
-        for number in 0..10_000 {
-            let now = 2_000_000_000 * u64::try_from(number).unwrap();
-            assert!(store.spend(key(number), now, quota).is_ok(), "{number}");
-        }
-        assert!(store.len() <= SHARDS);
+    /// How much was spent.
+    #[must_use]
+    pub const fn granted(&self) -> u32 {
+        self.granted
+    }
+
+    pub(super) const fn from_nanos(granted: u32, backlogs: SmallVec<[u64; 2]>) -> Self {
+        Self { granted, not_before: Duration::ZERO, backlogs }
+    }
+
+    /// Each quota with its backlog. One that the store says nothing of counts as whole.
+    pub(super) fn of<'a>(&'a self, quotas: &'a [NamedQuota]) -> impl Iterator<Item = (&'a NamedQuota, u64)> {
+        let backlogs = self.backlogs.iter().copied().chain(std::iter::repeat(0));
+        quotas.iter().zip(backlogs)
+    }
+
+    /// Before that it is of no use to come again.
+    pub(super) const fn earliest(&self) -> Duration {
+        self.not_before
+    }
+
+    /// After how long there is room for this much.
+    pub(super) fn wait(&self, quotas: &[NamedQuota], cost: u32) -> Duration {
+        let waits = self.of(quotas).map(|(named, backlog)| gcra::wait(backlog, cost, named.quota()));
+        waits.max().unwrap_or_default().max(self.not_before)
     }
 }

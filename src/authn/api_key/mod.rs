@@ -203,6 +203,8 @@ fn principal(stored: StoredApiKey, asked: SystemTime) -> Principal {
     let mut principal = Principal::builder("api-key")
         .subject(owner)
         .client_id(client_id.unwrap_or_default())
+        .plan(claims.plan.as_deref().unwrap_or_default())
+        .api_key_id(&*claims.jti)
         .scopes(scopes)
         .verified_at(asked)
         .claims(serde_json::to_string(&claims).unwrap_or_default());

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use url::Url;
 
 use super::exchange::{Exchange, Failure, Parameters};
-use crate::authn::breaker::BreakerState;
 use crate::authn::bulkhead::{Bulkhead, Fault, Status};
+use crate::breaker::BreakerState;
 use crate::error::AuthError;
 use crate::time::{Clock, Moment};
 

@@ -206,6 +206,7 @@ impl Judge {
         let ends = token.said.ends.into();
         let principal = Principal::builder("signed-request")
             .client_id(&*token.said.client)
+            .plan(client.plan.as_deref().unwrap_or_default())
             .scopes(client.scopes.clone())
             .expires_at(ends)
             .verified_at(asked)

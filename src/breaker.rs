@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 use crate::backoff::backoff;
 
 /// Failures in a row after which nobody asks for a while.
@@ -21,18 +22,20 @@ pub enum BreakerState {
 
 /// What a call is to the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Usual,
     /// It finds out whether the authority is there again.
     Probe,
 }
 
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     failures: u32,
     /// How often it opened without a success between.
     openings: u32,
     phase: Phase,
+    /// For how long nobody asks after so many openings.
+    pause: fn(u32) -> Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +51,18 @@ enum Phase {
 }
 
 impl Breaker {
-    pub(super) const fn new() -> Self {
-        Self { failures: 0, openings: 0, phase: Phase::Closed }
+    /// For authorities that a request cannot do without: asked again after 1, 2, then every 4 seconds.
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
+    pub(crate) const fn new() -> Self {
+        Self::pausing(backoff)
+    }
+
+    pub(crate) const fn pausing(pause: fn(u32) -> Duration) -> Self {
+        Self { failures: 0, openings: 0, phase: Phase::Closed, pause }
     }
 
     /// Whether a call may be made that takes at most `limit`; else, when to come again.
-    pub(super) fn admit(&mut self, now: Instant, limit: Duration) -> Result<Role, Duration> {
+    pub(crate) fn admit(&mut self, now: Instant, limit: Duration) -> Result<Role, Duration> {
         if let Some(pause) = self.pause(now) {
             return Err(pause);
         }
@@ -65,7 +74,7 @@ impl Breaker {
     }
 
     /// For how long no call may be made: while it is open, and while a probe is under way.
-    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
         match self.phase {
             Phase::Open { until } | Phase::Probing { until } if now < until => {
                 Some(until.saturating_duration_since(now))
@@ -74,12 +83,12 @@ impl Breaker {
         }
     }
 
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::new();
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::pausing(self.pause);
     }
 
     /// Failed, or took too long to be waited for by everybody.
-    pub(super) fn failed(&mut self, role: Role, now: Instant) {
+    pub(crate) fn failed(&mut self, role: Role, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let opens = match (self.phase, role) {
             (Phase::Closed, _) => self.failures >= THRESHOLD,
@@ -89,18 +98,18 @@ impl Breaker {
         };
         if opens {
             self.openings = self.openings.saturating_add(1);
-            self.phase = Phase::Open { until: now.checked_add(backoff(self.openings)).unwrap_or(now) };
+            self.phase = Phase::Open { until: now.checked_add((self.pause)(self.openings)).unwrap_or(now) };
         }
     }
 
     /// A call that was given up, or told nothing about the authority: if it was the probe, another one is due.
-    pub(super) fn abandoned(&mut self, role: Role, now: Instant) {
+    pub(crate) fn abandoned(&mut self, role: Role, now: Instant) {
         if let (Phase::Probing { .. }, Role::Probe) = (self.phase, role) {
             self.phase = Phase::Open { until: now };
         }
     }
 
-    pub(super) fn state(&self, now: Instant) -> BreakerState {
+    pub(crate) fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
             Phase::Closed => BreakerState::Closed,
             Phase::Open { until } if now < until => BreakerState::Open,

@@ -1,0 +1,179 @@
+//! The quotas of one kind of caller.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::Quota;
+use super::headers::policy_field;
+use crate::error::ConfigError;
+
+/// What a quota is called that was given no name.
+const DEFAULT_NAME: &str = "default";
+
+/// Characters of a name.
+const MAX_NAME_LEN: usize = 64;
+
+/// Several quotas that hold together: a request is admitted if all have room for it, and spends none if one has not. Or none at
+/// all: [`Quotas::unlimited`].
+///
+/// ```
+/// use portcullis::{Quota, RateLimitLayer};
+/// let limit = RateLimitLayer::per_client([
+///     ("burst", Quota::per_second(10).burst(20)),
+///     ("daily", Quota::per_day(5_000)),
+/// ]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Quotas(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    named: Box<[NamedQuota]>,
+    /// As `RateLimit-Policy` tells them, which is always the same.
+    policy: Option<HeaderValue>,
+}
+
+/// A quota and its name, by which callers and operators are told of it.
+#[derive(Clone, Debug)]
+pub struct NamedQuota {
+    name: Arc<str>,
+    quota: Quota,
+}
+
+impl Quotas {
+    /// Quotas with names: 1 to 64 visible ASCII characters without quotes and backslashes, each another. The names stand in
+    /// response headers, in metrics and in the keys of a shared store.
+    ///
+    /// # Errors
+    /// If a name is not like that or stands twice, or if there is no quota.
+    pub fn new(named: impl IntoIterator<Item = (impl Into<Arc<str>>, Quota)>) -> Result<Self, ConfigError> {
+        let wrong = |problem| Err(ConfigError::Setting { setting: "quotas", problem });
+        let list: Box<[NamedQuota]> =
+            named.into_iter().map(|(name, quota)| NamedQuota { name: name.into(), quota }).collect();
+        if list.is_empty() {
+            return wrong("must be at least one; callers without limit have `Quotas::unlimited()`");
+        }
+        if !list.iter().all(|named| is_name(&named.name)) {
+            return wrong("a name has 1 to 64 visible ASCII characters, and no quotes or backslashes");
+        }
+        let twice = |(index, named): (usize, &NamedQuota)| {
+            list.iter().take(index).any(|earlier| earlier.name == named.name)
+        };
+        if list.iter().enumerate().any(twice) {
+            return wrong("two quotas have one name");
+        }
+        Ok(Self::of(list))
+    }
+
+    fn of(named: Box<[NamedQuota]>) -> Self {
+        let policy = policy_field(&named);
+        Self(Arc::new(All { named, policy }))
+    }
+
+    /// No limit, said in so many words.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::of(Box::default())
+    }
+
+    /// The quotas; empty if there is no limit.
+    #[must_use]
+    pub fn as_slice(&self) -> &[NamedQuota] {
+        &self.0.named
+    }
+
+    pub(super) fn policy(&self) -> Option<&HeaderValue> {
+        self.0.policy.as_ref()
+    }
+
+    /// One of so many parts of each, with room for at least one request of this cost.
+    pub(super) fn part(&self, parts: NonZeroU32, cost: NonZeroU32) -> Self {
+        let part = |named: &NamedQuota| NamedQuota {
+            name: Arc::clone(&named.name),
+            quota: named.quota.part(parts, cost),
+        };
+        Self::of(self.as_slice().iter().map(part).collect())
+    }
+}
+
+impl NamedQuota {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How much it allows.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    pub(super) const fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
+/// A quota by itself is called `default`.
+impl From<Quota> for Quotas {
+    fn from(quota: Quota) -> Self {
+        Self::of(Box::new([NamedQuota { name: DEFAULT_NAME.into(), quota }]))
+    }
+}
+
+/// For quotas that are written in the program; those from configuration come in through [`Quotas::new`].
+///
+/// # Panics
+/// If a name is not allowed or stands twice, or if there is no quota.
+impl<const N: usize> From<[(&'static str, Quota); N]> for Quotas {
+    #[track_caller]
+    #[expect(clippy::panic, reason = "documented: values written in the program")]
+    fn from(named: [(&'static str, Quota); N]) -> Self {
+        match Self::new(named) {
+            Ok(quotas) => quotas,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// What needs no escape in a String of RFC 9651, and no care in anything else.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    (1..=MAX_NAME_LEN).contains(&name.len()) && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain_and_told_apart() {
+        let quota = Quota::per_second(1);
+        let named = |names: &[&str]| Quotas::new(names.iter().map(|name| (*name, quota)));
+        assert_eq!(named(&["burst", "daily"]).unwrap().as_slice().len(), 2);
+        let long = "n".repeat(65);
+        for names in [&["burst", "burst"][..], &[""], &["a b"], &["a\"b"], &["a\\b"], &["é"], &[&long], &[]] {
+            assert!(named(names).is_err(), "{names:?}");
+        }
+        assert_eq!(named(&[&long[..64]]).unwrap().as_slice()[0].name(), &long[..64]);
+        assert_eq!(Quotas::from(quota).as_slice()[0].name(), "default");
+        assert!(Quotas::unlimited().as_slice().is_empty());
+    }
+
+    #[test]
+    fn a_part_has_room_for_one_request() {
+        let [three, five] = [3, 5].map(|number| NonZeroU32::new(number).unwrap());
+        let part = Quotas::from(Quota::per_minute(60)).part(three, NonZeroU32::MIN).as_slice()[0].quota();
+        assert_eq!((part.capacity(), part.interval().as_secs()), (20, 3));
+        let part = Quotas::from(Quota::per_minute(6)).part(three, five).as_slice()[0].quota();
+        assert_eq!((part.capacity(), part.interval().as_secs()), (5, 30));
+    }
+
+    #[test]
+    #[should_panic(expected = "two quotas")]
+    fn names_in_the_program_are_checked_too() {
+        let _ = Quotas::from([("a", Quota::per_second(1)), ("a", Quota::per_day(1))]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Whose quota a request spends, and which quotas that are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::RateKey;
+use super::plans::{Plan, Plans};
+use crate::authn::RequestContext;
+use crate::error::{AuthError, Reason};
+use crate::principal::Principal;
+use crate::proxies::TrustedProxies;
+
+/// Tells callers apart.
+#[derive(Clone)]
+pub(super) struct Who {
+    by: By,
+    plans: Plans,
+    proxies: Option<Arc<TrustedProxies>>,
+    /// Which limit it is, for what verdicts remember of it.
+    number: u64,
+}
+
+#[derive(Clone)]
+pub(super) enum By {
+    Client,
+    Subject,
+    ClientAndSubject,
+    ApiKey,
+    Address,
+    Own(Arc<KeyOf>),
+}
+
+pub(super) type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync;
+
+/// What a limit found out about a principal. A verdict that is used again remembers it, so that it need not be found out again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    number: u64,
+    caller: Caller,
+}
+
+/// Who spends, of which plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) key: RateKey,
+    pub(super) plan: Plan,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Who {
+    pub(super) fn new(by: By, plans: Plans) -> Self {
+        Self { by, plans, proxies: None, number: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    pub(super) const fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// What was found out before counts no more.
+    pub(super) fn change_plans(&mut self, change: impl FnOnce(&mut Plans)) {
+        change(&mut self.plans);
+        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn behind(&mut self, proxies: TrustedProxies) {
+        self.proxies = Some(Arc::new(proxies));
+    }
+
+    pub(super) fn sent<B>(&self, request: &http::Request<B>) -> Result<Caller, AuthError> {
+        let context = RequestContext::new(request);
+        let principal = request.extensions().get::<Principal>();
+        match (&self.by, principal) {
+            (By::Own(key), _) => Ok(self.planned(key(principal, &context), principal)),
+            (By::Address, _) => Ok(self.planned(self.address(&context), principal)),
+            (_, Some(principal)) => Ok(self.known(principal, &context)),
+            (_, None) if context.is_anonymous() => Ok(self.planned(self.address(&context), None)),
+            (_, None) => Err(Reason::LayerMissing.into()),
+        }
+    }
+
+    fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
+        let slot = &principal.facts().counted;
+        if let Some(counted) = slot.get().filter(|counted| counted.number == self.number) {
+            return counted.caller;
+        }
+        let key = match self.by {
+            By::Subject => RateKey::subject(principal),
+            By::ClientAndSubject => RateKey::client_and_subject(principal),
+            By::ApiKey => RateKey::api_key(principal),
+            _ => RateKey::client(principal),
+        };
+        let Some(key) = key else { return self.planned(self.address(context), Some(principal)) };
+        let caller = self.planned(key, Some(principal));
+        // Taken already if another limit was first.
+        let _ = slot.set(Counted { number: self.number, caller });
+        caller
+    }
+
+    fn planned(&self, key: RateKey, principal: Option<&Principal>) -> Caller {
+        let plan = principal.and_then(|principal| self.plans.of(principal));
+        Caller { key: key.under(self.plans.name(plan)), plan }
+    }
+
+    fn address(&self, context: &RequestContext<'_>) -> RateKey {
+        let client = |peer| match &self.proxies {
+            Some(proxies) => proxies.client_addr(peer, context.headers()),
+            None => peer,
+        };
+        context.peer_addr().map_or_else(RateKey::anonymous, |peer| RateKey::address(client(peer)))
+    }
+}
