@@ -35,6 +35,7 @@ mod provider;
 mod rate_limit;
 mod readiness;
 mod real_clients;
+mod redis;
 mod reject;
 mod signed_requests;
 mod sql;

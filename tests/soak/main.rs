@@ -22,6 +22,8 @@ mod garbage;
 mod harness;
 mod key_database;
 mod outage;
+#[path = "../it/redis.rs"]
+mod redis;
 mod rotation;
 #[path = "../it/api_keys/sealed.rs"]
 mod sealed;
