@@ -70,6 +70,8 @@
 //! | `sqlite` | | [`SqlStore`] in SQLite, which is built from C with it; Rust 1.94 or newer |
 //! | `postgres` | | [`SqlStore`] in PostgreSQL; Rust 1.94 or newer |
 //! | `rate-limit` | yes | [`RateLimitLayer`] |
+//! | `redis` | | [`Redis`]: limits, revocations and used tokens that processes share |
+//! | `metrics` | | counters of limits, for the facade of that name |
 //! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
 //! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
 //! | `axum` | | extractors ([`axum`]), `OriginalUri`, `ConnectInfo` |
@@ -108,6 +110,8 @@ mod principal;
 mod proxies;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod reject;
 mod scope;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -162,6 +166,10 @@ pub use rate_limit::{
     Charge, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas, RateKey, RateLimitHeaders,
     RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
 };
+#[cfg(feature = "redis")]
+pub use redis::Redis;
+#[cfg(all(feature = "redis", feature = "rate-limit"))]
+pub use redis::RedisRateLimits;
 pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

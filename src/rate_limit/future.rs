@@ -10,7 +10,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::limit::{Judged, Limit, Refusal, Told};
+use super::limit::{Judged, Limit, Told};
 use super::store::Standing;
 use super::who::Caller;
 use crate::store::StoreFuture;
@@ -51,9 +51,9 @@ impl<S, ReqBody, F, B: Default> Stage<S, ReqBody, F, Response<B>> {
             Ok(told) => {
                 Self::Admitted { future: call(), told: told.map(|told| (Arc::clone(limit), told)) }
             }
-            Err(Refusal { error, told }) => {
-                let mut response = error.to_response();
-                if let Some(told) = told {
+            Err(refusal) => {
+                let mut response = refusal.error.to_response();
+                if let Some(told) = refusal.told {
                     limit.tell(&told, &mut response);
                 }
                 Self::Refused { refusal: Some(response) }

@@ -1,5 +1,6 @@
 //! What callers are told of their quotas, in response headers.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -100,7 +101,7 @@ impl RateLimitHeaders {
         if let Some((names, unit)) = self.legacy {
             let least = standing
                 .of(quotas.as_slice())
-                .min_by_key(|(named, backlog)| (gcra::room(*backlog, named.quota()), u64::MAX - *backlog));
+                .min_by_key(|(named, backlog)| (gcra::room(*backlog, named.quota()), Reverse(*backlog)));
             if let Some((named, backlog)) = least {
                 let whole = Duration::from_nanos(backlog).max(standing.earliest());
                 let reset = match unit {

@@ -56,16 +56,16 @@ pub(super) enum Checked {
 }
 
 /// Whether it goes on. How things stand is told in the response, either way.
-pub(super) type Judged = Result<Option<Told>, Refusal>;
+pub(super) type Judged = Result<Option<Told>, Box<Refusal>>;
 
 pub(super) struct Refusal {
     pub(super) error: AuthError,
     pub(super) told: Option<Told>,
 }
 
-impl From<AuthError> for Refusal {
+impl From<AuthError> for Box<Refusal> {
     fn from(error: AuthError) -> Self {
-        Self { error, told: None }
+        Self::new(Refusal { error, told: None })
     }
 }
 
@@ -124,7 +124,7 @@ impl Limit {
         }
         let wait = standing.wait(quotas, cost.get());
         let error = AuthError::quota_exceeded(wait, violated);
-        Err(Refusal { error, told: self.told(plan, standing) })
+        Err(Box::new(Refusal { error, told: self.told(plan, standing) }))
     }
 
     fn without_store(&self, caller: Caller, cost: NonZeroU32, error: &StoreError) -> Judged {

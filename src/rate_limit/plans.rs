@@ -21,8 +21,10 @@ pub(super) struct Plans {
 pub(super) enum PlanBy {
     Principal,
     Claim(Arc<str>),
-    Own(Arc<dyn Fn(&Principal) -> Option<String> + Send + Sync>),
+    Own(Arc<PlanOf>),
 }
+
+pub(super) type PlanOf = dyn Fn(&Principal) -> Option<String> + Send + Sync;
 
 /// One of the plans: its place in the list, `None` for the default.
 pub(super) type Plan = Option<usize>;
