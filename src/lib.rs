@@ -102,6 +102,7 @@ mod jose;
 pub mod keys;
 mod peer;
 mod principal;
+mod proxies;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod reject;
@@ -151,6 +152,7 @@ pub use jose::Algorithm;
 pub use keys::{Issuer, KeySet, KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
 pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
+pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::{Quota, RateKey, RateLimitLayer};
 pub use reject::{EmptyBody, Reject, problem_json};
