@@ -378,6 +378,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// An address or network cannot be used.
+    #[error("`{network}`: {problem}")]
+    Network {
+        /// The address or network, as it was given.
+        network: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A document of keys cannot be used.
     #[error("the key set cannot be used: {0}")]
     Keys(String),

@@ -106,6 +106,7 @@ mod jose;
 pub mod keys;
 mod peer;
 mod principal;
+mod proxies;
 #[cfg(feature = "rate-limit")]
 mod proxies;
 #[cfg(feature = "rate-limit")]
@@ -159,6 +160,7 @@ pub use jose::Algorithm;
 pub use keys::{Issuer, KeySet, KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
 pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
+pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
 pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]

@@ -12,12 +12,13 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use portcullis::test_util::{SigningKey, TokenBuilder};
 use portcullis::{
     Algorithm, AuthLayer, ClientSecret, Issuer, JwtAuthenticator, KeySet, MemoryClientSecrets, Principal,
-    Quota, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient, require_scopes,
+    Quota, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient, TrustedProxies,
+    require_scopes,
 };
 use tower::{Layer, Service};
 
@@ -126,6 +127,26 @@ fn a_signed_request_allocates_as_often_as_a_token_that_nobody_remembers() {
     let single = SignedRequestAuthenticator::builder(clients()).single_use().build().unwrap();
     // The store of used tokens makes room now and then, for the tokens of the next second too.
     assert!(count(AuthLayer::new(single).layer(Inner), [sign("1"), sign("2")]) <= 8);
+}
+
+/// Every request asks for it. Escapes, which no proxy needs in an address, are taken out in a copy.
+#[test]
+fn the_address_of_a_caller_behind_proxies_allocates_nothing() {
+    let count = |proxies: TrustedProxies, name: &'static str, value: &'static str| {
+        let headers: HeaderMap =
+            [(name.parse().unwrap(), HeaderValue::from_static(value))].into_iter().collect();
+        let counted = allocation_counter::measure(|| {
+            let address = proxies.client_addr([10, 0, 0, 1].into(), &headers);
+            assert_eq!(address, std::net::IpAddr::from([192, 0, 2, 1]));
+        });
+        counted.count_total
+    };
+    let listed = TrustedProxies::x_forwarded_for(["10.0.0.0/8"]).unwrap();
+    assert_eq!(count(listed, "x-forwarded-for", "192.0.2.66, 192.0.2.1:80, 10.0.0.2"), 0);
+    let forwarded = TrustedProxies::forwarded(["10.0.0.0/8"]).unwrap();
+    let plain = "for=192.0.2.66, for=\"192.0.2.1:80\";host=\"a,\\\"b\", for=10.0.0.2;proto=https";
+    assert_eq!(count(forwarded.clone(), "forwarded", plain), 0);
+    assert_ne!(count(forwarded, "forwarded", "for=\"192.0.2.\\1\", for=10.0.0.2"), 0);
 }
 
 fn with_extensions(token: &str) -> Request<()> {

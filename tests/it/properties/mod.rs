@@ -2,6 +2,7 @@
 
 mod keys;
 mod members;
+mod proxies;
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
