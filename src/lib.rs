@@ -108,8 +108,6 @@ mod peer;
 mod principal;
 mod proxies;
 #[cfg(feature = "rate-limit")]
-mod proxies;
-#[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
@@ -127,8 +125,6 @@ pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
     MemoryApiKeyStore, NewApiKey,
 };
-#[cfg(any(feature = "jwt", feature = "api-keys"))]
-pub use breaker::BreakerState;
 #[cfg(feature = "api-keys")]
 pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
 #[cfg(feature = "introspection")]
@@ -147,6 +143,8 @@ pub use authn::{
     MemoryRevocations, Or, RequestContext, Reuse, Revocations, RevocationsFull, Verdict,
 };
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
+pub use breaker::BreakerState;
 pub use challenge::Challenge;
 pub use credential::{Credential, Presentation};
 pub use error::{AuthError, AuthErrorKind, Blame, ConfigError, Reason};
@@ -162,11 +160,9 @@ pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
-pub use proxies::TrustedProxies;
-#[cfg(feature = "rate-limit")]
 pub use rate_limit::{
-    Charge, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas, RateKey, RateLimitHeaders,
-    RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
+    Charge, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas, RateKey,
+    RateLimitHeaders, RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
 };
 #[cfg(feature = "redis")]
 pub use redis::Redis;

@@ -17,8 +17,8 @@ use http_body_util::Empty;
 use portcullis::test_util::{SigningKey, TokenBuilder};
 use portcullis::{
     Algorithm, AuthLayer, ClientSecret, Issuer, JwtAuthenticator, KeySet, MemoryClientSecrets, Principal,
-    Quota, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient, TrustedProxies,
-    require_scopes,
+    Quota, RateLimitHeaders, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient,
+    TrustedProxies, require_scopes,
 };
 use tower::{Layer, Service};
 
@@ -104,8 +104,11 @@ fn guards_and_limits_allocate_nothing() {
     let auth = AuthLayer::new(jwt);
     let bare = count(auth.layer(Inner), [request(&token), request(&token)]);
     let limit = RateLimitLayer::per_client(Quota::per_minute(600));
-    let guarded = auth.layer(limit.layer(require_scopes(["todo:read"]).layer(Inner)));
-    assert_eq!(count(guarded, [request(&token), request(&token)]), bare);
+    let guarded = |limit: RateLimitLayer| auth.layer(limit.layer(require_scopes(["todo:read"]).layer(Inner)));
+    let quiet = guarded(limit.clone().headers(RateLimitHeaders::none()));
+    assert_eq!(count(quiet, [request(&token), request(&token)]), bare);
+    // The map of the response's header fields, its index, and the value of one of the two fields.
+    assert_eq!(count(guarded(limit), [request(&token), request(&token)]), bare + 4);
 }
 
 /// Its verdict is made anew each time, without a wait and without a box.

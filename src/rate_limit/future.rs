@@ -48,9 +48,7 @@ pub(super) struct Waiting<S, ReqBody> {
 impl<S, ReqBody, F, B: Default> Stage<S, ReqBody, F, Response<B>> {
     pub(super) fn judged(judged: Judged, limit: &Arc<Limit>, call: impl FnOnce() -> F) -> Self {
         match judged {
-            Ok(told) => {
-                Self::Admitted { future: call(), told: told.map(|told| (Arc::clone(limit), told)) }
-            }
+            Ok(told) => Self::Admitted { future: call(), told: told.map(|told| (Arc::clone(limit), told)) },
             Err(refusal) => {
                 let mut response = refusal.error.to_response();
                 if let Some(told) = refusal.told {

@@ -154,7 +154,8 @@ mod tests {
         let named = |names: &[&str]| Quotas::new(names.iter().map(|name| (*name, quota)));
         assert_eq!(named(&["burst", "daily"]).unwrap().as_slice().len(), 2);
         let long = "n".repeat(65);
-        for names in [&["burst", "burst"][..], &[""], &["a b"], &["a\"b"], &["a\\b"], &["é"], &[&long], &[]] {
+        for names in [&["burst", "burst"][..], &[""], &["a b"], &["a\"b"], &["a\\b"], &["é"], &[&long], &[]]
+        {
             assert!(named(names).is_err(), "{names:?}");
         }
         assert_eq!(named(&[&long[..64]]).unwrap().as_slice()[0].name(), &long[..64]);

@@ -145,6 +145,9 @@ fn paused() -> StoreError {
 
 impl fmt::Debug for RedisRateLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisRateLimits").field("redis", &self.redis).field("deadline", &self.deadline).finish()
+        f.debug_struct("RedisRateLimits")
+            .field("redis", &self.redis)
+            .field("deadline", &self.deadline)
+            .finish()
     }
 }
