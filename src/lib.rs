@@ -161,8 +161,8 @@ pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::{
-    Charge, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas, RateKey,
-    RateLimitHeaders, RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
+    Charge, LeasedRateLimits, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas,
+    RateKey, RateLimitHeaders, RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
 };
 #[cfg(feature = "redis")]
 pub use redis::Redis;

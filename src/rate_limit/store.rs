@@ -80,6 +80,10 @@ impl Standing {
         Self { granted, not_before: Duration::ZERO, backlogs }
     }
 
+    pub(super) fn into_backlogs(self) -> SmallVec<[u64; 2]> {
+        self.backlogs
+    }
+
     /// Each quota with its backlog. One that the store says nothing of counts as whole.
     pub(super) fn of<'a>(&'a self, quotas: &'a [NamedQuota]) -> impl Iterator<Item = (&'a NamedQuota, u64)> {
         let backlogs = self.backlogs.iter().copied().chain(std::iter::repeat(0));

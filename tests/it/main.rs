@@ -28,6 +28,7 @@ mod introspected;
 mod introspection;
 mod key_stores;
 mod keys;
+mod leased;
 mod log;
 mod postgres;
 mod properties;

@@ -1,0 +1,278 @@
+//! Counts that are fetched ahead: a slice of the quota at a time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::slice::{Next, Slice};
+use super::store::{Charge, RateLimitStore, Standing};
+use super::{NamedQuota, RateKey};
+use crate::store::{State, StoreAnswer, StoreError};
+use crate::time::{Clock, SystemClock};
+
+/// For how long a slice may be spent.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Callers of whom a slice is held.
+const CAPACITY: usize = 100_000;
+
+/// Enough that two cores seldom meet in one.
+const SHARDS: usize = 16;
+
+/// Spends the quotas of a shared store in slices: the store is asked for several requests ahead, and those are answered here.
+///
+/// How many that is goes by how fast the caller comes. A slice may be spent for a [lease](Self::lease). While the store has
+/// enough it is asked again as soon as a slice is spent; once it has not, only once in a lease. So a caller who keeps many
+/// processes busy costs each of them about one question in a lease, however many requests come.
+///
+/// # How much too much
+/// What is spent was taken from the store at most a lease before. So within any time *w* all processes together admit at most what
+/// the quota allows within *w + lease* (and the time that an answer takes): its burst, and what comes back meanwhile. That is one lease of the steady rate more than a
+/// store that is asked each time, whatever the number of processes. Nor is it ever more than the slices that they hold, of which each
+/// has at most [`largest_slice`](Self::largest_slice).
+///
+/// What is not spent within the lease is lost, which is at most three times what the caller spent before. A request may be refused
+/// until the lease is over although another process holds something; as a whole the quota is spent all the same while there is
+/// demand. The numbers in headers are those of the store's last answer.
+///
+/// Callers beyond 100,000 of whom something is held at once are asked about each time. Clones are the same store.
+///
+/// ```
+/// use portcullis::{LeasedRateLimits, Quota, RateLimitLayer, Redis, RedisRateLimits};
+/// use std::time::Duration;
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// let redis = RedisRateLimits::new(Redis::open("redis://127.0.0.1:6379")?);
+/// let leased = LeasedRateLimits::new(redis).lease(Duration::from_millis(500));
+/// let limit = RateLimitLayer::per_client(Quota::per_second(1000)).store(leased);
+/// # Ok(())
+/// # }
+/// ```
+pub struct LeasedRateLimits<S> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S> {
+    store: S,
+    lease: Duration,
+    largest_slice: u32,
+    clock: Arc<dyn Clock>,
+    shards: Box<[Mutex<HashMap<RateKey, Held>>]>,
+}
+
+/// What is held of a caller's quotas, and the question for more.
+#[derive(Default)]
+struct Held {
+    slice: Slice,
+    /// It is under way as long as the other end is there, and that is dropped with whoever asks.
+    asking: Option<watch::Receiver<()>>,
+    /// Why the last one failed, if it did.
+    failed: Option<StoreError>,
+}
+
+/// What to do with a charge.
+enum Step {
+    Answer(Standing),
+    Ask(Question),
+    Wait(watch::Receiver<()>),
+    /// There is no room for another slice.
+    Bypass,
+}
+
+struct Question {
+    asked: Instant,
+    cost: u32,
+    up_to: u32,
+    _under_way: watch::Sender<()>,
+}
+
+/// A charge that has to wait.
+struct Waiting {
+    key: RateKey,
+    quotas: Box<[NamedQuota]>,
+    cost: u32,
+}
+
+impl<S: RateLimitStore> LeasedRateLimits<S> {
+    /// Takes slices of what this store keeps.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let clock = Arc::new(SystemClock);
+        Self { inner: Arc::new(Inner { store, lease: LEASE, largest_slice: u32::MAX, clock, shards }) }
+    }
+
+    /// Sets for how long a slice may be spent; 1 second by default. Longer is fewer questions, and more that is admitted beyond the
+    /// quota. To be set before it is cloned.
+    #[must_use]
+    pub fn lease(self, lease: Duration) -> Self {
+        self.change(|inner| inner.lease = lease)
+    }
+
+    /// Sets how many requests are taken at once, at most; by default as many as a caller may ever spend at once. To be set before it
+    /// is cloned.
+    #[must_use]
+    pub fn largest_slice(self, requests: u32) -> Self {
+        self.change(|inner| inner.largest_slice = requests.max(1))
+    }
+
+    /// Brings a clock. To be set before it is cloned.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.change(|inner| inner.clock = Arc::new(clock))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner<S>)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            change(inner);
+        }
+        self
+    }
+}
+
+impl<S: RateLimitStore> RateLimitStore for LeasedRateLimits<S> {
+    fn charge(&self, charge: &Charge<'_>) -> StoreAnswer<Standing> {
+        let inner = &self.inner;
+        let now = inner.clock.instant();
+        match inner.step(charge, now) {
+            Step::Answer(standing) => StoreAnswer::ready(Ok(standing)),
+            Step::Bypass => inner.store.charge(charge),
+            Step::Ask(question) => {
+                let asked = inner.store.charge(&question.charge(charge.key, charge.quotas));
+                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
+                match asked.into_state() {
+                    State::Ready(said) => StoreAnswer::ready(inner.conclude(&waiting, &question, said)),
+                    State::Boxed(said) => StoreAnswer::boxed(async move {
+                        let said = said.await;
+                        inner.conclude(&waiting, &question, said)
+                    }),
+                }
+            }
+            Step::Wait(under_way) => {
+                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
+                StoreAnswer::boxed(async move { inner.wait(&waiting, under_way).await })
+            }
+        }
+    }
+}
+
+impl<S: RateLimitStore> Inner<S> {
+    fn step(&self, charge: &Charge<'_>, now: Instant) -> Step {
+        let Some(mut shard) = self.shard(charge.key) else { return Step::Bypass };
+        if !shard.contains_key(&charge.key) && shard.len() >= CAPACITY.div_euclid(SHARDS) {
+            shard.retain(|_, held| held.is_asking() || held.slice.matters(now));
+            if shard.len() >= CAPACITY.div_euclid(SHARDS) {
+                return Step::Bypass;
+            }
+        }
+        let held = shard.entry(charge.key).or_default();
+        if let Some(standing) = held.slice.spend(charge.cost, now, charge.quotas) {
+            return Step::Answer(standing);
+        }
+        if let Some(under_way) = held.asking.clone().filter(|_| held.is_asking()) {
+            return Step::Wait(under_way);
+        }
+        match held.slice.next(charge.cost, now, self.lease) {
+            Next::Refuse(standing) => Step::Answer(standing),
+            Next::Ask { cost, up_to } => {
+                let (under_way, receiver) = watch::channel(());
+                (held.asking, held.failed) = (Some(receiver), None);
+                let up_to = up_to.min(self.largest_slice.max(cost));
+                Step::Ask(Question { asked: now, cost, up_to, _under_way: under_way })
+            }
+        }
+    }
+
+    /// Notes what the store said.
+    fn conclude(
+        &self,
+        waiting: &Waiting,
+        question: &Question,
+        said: Result<Standing, StoreError>,
+    ) -> Result<Standing, StoreError> {
+        let Some(mut shard) = self.shard(waiting.key) else { return said };
+        let held = shard.entry(waiting.key).or_default();
+        held.asking = None;
+        match said {
+            Ok(standing) => {
+                let Question { asked, cost, up_to, .. } = *question;
+                let taken = standing.granted() >= cost;
+                held.slice.refill(standing, [cost, up_to], asked, self.lease, &waiting.quotas);
+                let granted = if taken { waiting.cost } else { 0 };
+                Ok(held.slice.standing(granted, asked, &waiting.quotas))
+            }
+            Err(error) => {
+                held.failed = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until whoever asks has an answer, and then tries again.
+    async fn wait(
+        &self,
+        waiting: &Waiting,
+        mut under_way: watch::Receiver<()>,
+    ) -> Result<Standing, StoreError> {
+        loop {
+            // It ends when the other end is dropped.
+            while under_way.changed().await.is_ok() {}
+            if let Some(error) = self.failed(waiting.key) {
+                return Err(error);
+            }
+            let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
+            match self.step(&charge, self.clock.instant()) {
+                Step::Answer(standing) => return Ok(standing),
+                Step::Bypass => return self.store.charge(&charge).answer().await,
+                Step::Wait(another) => under_way = another,
+                Step::Ask(question) => {
+                    let asked = self.store.charge(&question.charge(waiting.key, &waiting.quotas));
+                    let said = asked.answer().await;
+                    return self.conclude(waiting, &question, said);
+                }
+            }
+        }
+    }
+
+    /// Why the question failed that was under way: everybody who waited for it is told the same.
+    fn failed(&self, key: RateKey) -> Option<StoreError> {
+        self.shard(key)?.get(&key)?.failed.clone()
+    }
+
+    fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, HashMap<RateKey, Held>>> {
+        let shard = self.shards.get(key.shard(SHARDS))?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held {
+    fn is_asking(&self) -> bool {
+        self.asking.as_ref().is_some_and(|under_way| under_way.has_changed().is_ok())
+    }
+}
+
+impl Question {
+    const fn charge<'a>(&self, key: RateKey, quotas: &'a [NamedQuota]) -> Charge<'a> {
+        Charge::new(key, quotas, self.cost).up_to(self.up_to)
+    }
+}
+
+impl Waiting {
+    fn of(charge: &Charge<'_>) -> Self {
+        Self { key: charge.key, quotas: charge.quotas.into(), cost: charge.cost }
+    }
+}
+
+impl<S> Clone for LeasedRateLimits<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S> fmt::Debug for LeasedRateLimits<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeasedRateLimits").field("lease", &self.inner.lease).finish_non_exhaustive()
+    }
+}
