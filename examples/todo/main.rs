@@ -4,7 +4,8 @@
 //! `cargo run --example todo -- --issuer https://id.example.com --audience https://api.example.com` protects it with yours, and
 //! `--introspect URL --client-id ID --client-secret SECRET` lets it ask the issuer: about opaque tokens, and about any token that is
 //! used to delete something. `--api-keys sqlite://FILE` or `postgres://…` adds API keys, which `keys create` and its siblings manage
-//! while the server runs, and `--signed-clients FILE` clients that sign their requests.
+//! while the server runs, and `--signed-clients FILE` clients that sign their requests. With `--redis URL` several servers
+//! count together how often each client comes, and `--quota N/SECONDS:BURST` says how often it may.
 
 mod keys;
 mod options;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use portcullis::test_util::FakeAuthorizationServer;
-use portcullis::{ApiKeys, IssuedApiKey, NewApiKey, ScopeSet};
+use portcullis::{ApiKeys, IssuedApiKey, NewApiKey, RateLimitLayer, Redis, RedisRateLimits, ScopeSet};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +58,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tracing::warn!(%error, "starting without keys; they are fetched when they are needed");
     }
 
-    let app = routes::app(protection, options.quota);
+    let mut limit = RateLimitLayer::per_client(options.quota);
+    if let Some(url) = &options.redis {
+        limit = limit.store(RedisRateLimits::new(Redis::open(url)?.namespace("todo")));
+    }
+    let app = routes::app(protection, limit);
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");

@@ -10,7 +10,7 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use http::StatusCode;
 use portcullis::{
-    AuthError, AuthLayer, Principal, PrincipalId, Quota, RateLimitLayer, problem_json, require_scopes,
+    AuthError, AuthLayer, Principal, PrincipalId, RateLimitLayer, problem_json, require_scopes,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::protection::Protection;
 const MAX_BODY: usize = 64 * 1024;
 
 /// All routes, with what guards each.
-pub fn app(protection: Protection, quota: Quota) -> Router {
+pub fn app(protection: Protection, limit: RateLimitLayer) -> Router {
     let auth = AuthLayer::new(protection.authenticator).on_reject(problem_json);
     let mut may_delete = require_scopes(["todo:write"]);
     if protection.can_ask {
@@ -39,7 +39,7 @@ pub fn app(protection: Protection, quota: Quota) -> Router {
             "/api/todo/{id}",
             put(change.layer(require_scopes(["todo:write"]))).delete(remove.layer(may_delete)),
         )
-        .route_layer(RateLimitLayer::per_client(quota))
+        .route_layer(limit)
         // The last layer runs first.
         .route_layer(auth.clone().read_body(MAX_BODY));
     let public = Router::new().route("/public", get(greet)).route_layer(auth.optional().read_body(MAX_BODY));
