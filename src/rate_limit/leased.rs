@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ const SHARDS: usize = 16;
 /// Spends the quotas of a shared store in slices: the store is asked for several requests ahead, and those are answered here.
 ///
 /// How many that is goes by how fast the caller comes. A slice may be spent for a [lease](Self::lease). While the store has
-/// enough it is asked again as soon as a slice is spent; once it has not, only once in a lease. So a caller who keeps many
+/// enough it is asked again as soon as a slice is spent; once it has not, only about once in a lease. So a caller who keeps many
 /// processes busy costs each of them about one question in a lease, however many requests come.
 ///
 /// # How much too much
@@ -60,6 +62,8 @@ struct Inner<S> {
     largest_slice: u32,
     clock: Arc<dyn Clock>,
     shards: Box<[Mutex<HashMap<RateKey, Held>>]>,
+    random: RandomState,
+    pauses: AtomicU64,
 }
 
 /// What is held of a caller's quotas, and the question for more.
@@ -101,7 +105,9 @@ impl<S: RateLimitStore> LeasedRateLimits<S> {
     pub fn new(store: S) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let clock = Arc::new(SystemClock);
-        Self { inner: Arc::new(Inner { store, lease: LEASE, largest_slice: u32::MAX, clock, shards }) }
+        let (random, pauses) = (RandomState::new(), AtomicU64::new(0));
+        let (lease, largest_slice) = (LEASE, u32::MAX);
+        Self { inner: Arc::new(Inner { store, lease, largest_slice, clock, shards, random, pauses }) }
     }
 
     /// Sets for how long a slice may be spent; 1 second by default. Longer is fewer questions, and more that is admitted beyond the
@@ -199,7 +205,7 @@ impl<S: RateLimitStore> Inner<S> {
             Ok(standing) => {
                 let Question { asked, cost, up_to, .. } = *question;
                 let taken = standing.granted() >= cost;
-                held.slice.refill(standing, [cost, up_to], asked, self.lease, &waiting.quotas);
+                held.slice.refill(standing, [cost, up_to], asked, self.pause(), self.lease, &waiting.quotas);
                 let granted = if taken { waiting.cost } else { 0 };
                 Ok(held.slice.standing(granted, asked, &waiting.quotas))
             }
@@ -239,6 +245,14 @@ impl<S: RateLimitStore> Inner<S> {
     /// Why the question failed that was under way: everybody who waited for it is told the same.
     fn failed(&self, key: RateKey) -> Option<StoreError> {
         self.shard(key)?.get(&key)?.failed.clone()
+    }
+
+    /// About a lease, three to five quarters: processes that ask at the same time would not go on doing so, and each finds
+    /// something.
+    fn pause(&self) -> Duration {
+        let random = self.random.hash_one(self.pauses.fetch_add(1, Ordering::Relaxed));
+        let eighths = u32::try_from(random.checked_rem(5).unwrap_or_default()).unwrap_or_default();
+        self.lease.div_f32(8.0).saturating_mul(eighths.saturating_add(6))
     }
 
     fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, HashMap<RateKey, Held>>> {

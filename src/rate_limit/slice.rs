@@ -84,12 +84,15 @@ impl Slice {
         u32::try_from(wanted).unwrap_or(u32::MAX).min(taken.spent.saturating_mul(GROWTH))
     }
 
-    /// Notes what the store said to a question for `cost` and up to so much, which was sent then.
+    /// Notes what the store said to a question for `cost` and up to so much, which was sent then. `pause`: when to ask again if it
+    /// has no more.
+    #[expect(clippy::too_many_arguments, reason = "time comes in as an argument")]
     pub(super) fn refill(
         &mut self,
         said: Standing,
         [cost, up_to]: [u32; 2],
         asked: Instant,
+        pause: Duration,
         lease: Duration,
         quotas: &[NamedQuota],
     ) {
@@ -98,7 +101,7 @@ impl Slice {
         self.asked = Some(asked);
         self.backlogs = said.into_backlogs();
         let whole = granted >= up_to;
-        self.ask_at = if whole { None } else { asked.checked_add(lease.max(soon)) };
+        self.ask_at = if whole { None } else { asked.checked_add(pause.max(soon)) };
         if granted < cost {
             return;
         }

@@ -1,6 +1,8 @@
 //! Loads that take their time: `scripts/soak`, or `scripts/soak --short`. Each prints what it saw and fails if that is wrong.
 #![allow(missing_docs, unreachable_pub, dead_code)]
 #![allow(
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -21,12 +23,14 @@ mod garbage;
 #[path = "../it/harness.rs"]
 mod harness;
 mod key_database;
+mod limit_outage;
 mod outage;
 #[path = "../it/redis.rs"]
 mod redis;
 mod rotation;
 #[path = "../it/api_keys/sealed.rs"]
 mod sealed;
+mod shared_limits;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -48,6 +52,10 @@ pub struct Plan {
     pub stored_keys: usize,
     /// How long API keys are rotated and used.
     pub api_keys: Duration,
+    /// How long processes share a limit.
+    pub limits: Duration,
+    /// How long the Redis of limits is there, or away.
+    pub limit_outage: Duration,
     /// How many refusals of each kind are timed.
     pub timings: usize,
     /// How many known tokens share the memory that is counted.
@@ -70,6 +78,8 @@ const FULL: Plan = Plan {
     unknown_keys: 1_000_000,
     stored_keys: 100_000,
     api_keys: Duration::from_secs(30),
+    limits: Duration::from_secs(30),
+    limit_outage: Duration::from_secs(10),
     timings: 200_000,
     known: 100_000,
     tail: 3.0,
@@ -87,6 +97,8 @@ const SHORT: Plan = Plan {
     unknown_keys: 20_000,
     stored_keys: 2_000,
     api_keys: Duration::from_secs(3),
+    limits: Duration::from_secs(12),
+    limit_outage: Duration::from_secs(3),
     timings: 2_000,
     known: 10_000,
     // The gate runs on shared machines, with few samples: a pause of the machine is no fault of ours.
@@ -106,6 +118,9 @@ async fn main() {
     }
     if let Some(("api-keys-of", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return api_keys::alone(rest).await;
+    }
+    if let Some(("limits-of", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return shared_limits::process(rest).await;
     }
     let plan = if arguments.iter().any(|argument| argument == "--short") { SHORT } else { FULL };
     let wanted = |name: &str| {
@@ -135,6 +150,12 @@ async fn main() {
         ran += 1;
     }
     if wanted("timing") && timing::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("shared_limits") && shared_limits::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("limit_outage") && limit_outage::run(&plan).await {
         ran += 1;
     }
     println!("{ran} passed, 0 failed");
