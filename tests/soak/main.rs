@@ -18,6 +18,7 @@
 
 mod api_keys;
 mod authority_outage;
+mod callers;
 mod flood;
 mod garbage;
 #[path = "../it/harness.rs"]
@@ -52,6 +53,8 @@ pub struct Plan {
     pub stored_keys: usize,
     /// How long API keys are rotated and used.
     pub api_keys: Duration,
+    /// How many callers come to a limit in memory.
+    pub callers: usize,
     /// How long processes share a limit.
     pub limits: Duration,
     /// How long the Redis of limits is there, or away.
@@ -78,6 +81,7 @@ const FULL: Plan = Plan {
     unknown_keys: 1_000_000,
     stored_keys: 100_000,
     api_keys: Duration::from_secs(30),
+    callers: 10_000_000,
     limits: Duration::from_secs(30),
     limit_outage: Duration::from_secs(10),
     timings: 200_000,
@@ -97,6 +101,7 @@ const SHORT: Plan = Plan {
     unknown_keys: 20_000,
     stored_keys: 2_000,
     api_keys: Duration::from_secs(3),
+    callers: 500_000,
     limits: Duration::from_secs(12),
     limit_outage: Duration::from_secs(3),
     timings: 2_000,
@@ -150,6 +155,9 @@ async fn main() {
         ran += 1;
     }
     if wanted("timing") && timing::run(&plan).await {
+        ran += 1;
+    }
+    if wanted("callers") && callers::run(&plan).await {
         ran += 1;
     }
     if wanted("shared_limits") && shared_limits::run(&plan).await {
