@@ -19,6 +19,16 @@ pub(super) fn backlog(due: u64, now: u64, quota: Quota) -> u64 {
     due.saturating_sub(now).min(capacity(quota))
 }
 
+/// The same where more may have been spent than there was room for: as much again at most.
+pub(super) fn debt(due: u64, now: u64, quota: Quota) -> u64 {
+    due.saturating_sub(now).min(capacity(quota).saturating_mul(2))
+}
+
+/// The debt after spending one more, whether there was room or not.
+pub(super) fn overdraw(debt: u64, quota: Quota) -> u64 {
+    spend(debt, 1, quota).min(capacity(quota).saturating_mul(2))
+}
+
 /// The backlog after spending so many requests.
 pub(super) fn spend(backlog: u64, count: u32, quota: Quota) -> u64 {
     backlog.saturating_add(quota.interval.get().saturating_mul(u64::from(count)))
@@ -62,7 +72,7 @@ mod tests {
         let before = backlog(*due, now, quota);
         let room = has_room(before, 1, quota);
         if room {
-            *due = now + spend(before, 1, quota);
+            *due = now.saturating_add(spend(before, 1, quota));
         }
         room
     }

@@ -84,6 +84,11 @@ impl MemoryRateLimits {
         self.table.capacity.saturating_mul(SHARDS)
     }
 
+    /// An empty one for the usual number of cells.
+    pub(crate) fn by_clock(clock: Arc<dyn Clock>) -> Self {
+        Self::with(DEFAULT_CAPACITY, clock)
+    }
+
     pub(super) fn with(capacity: usize, clock: Arc<dyn Clock>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let (capacity, beginning) = (capacity.div_ceil(SHARDS).max(1), clock.instant());
@@ -107,16 +112,23 @@ impl MemoryRateLimits {
         self.table.charge(charge)
     }
 
-    /// After how long there is room for one more request; nothing is spent.
+    /// After how long there is room for one more request; nothing is spent. Zero exactly where
+    /// [`charge`](RateLimitStore::charge) would spend it now.
     pub(crate) fn wait(&self, key: RateKey, quota: Quota) -> Duration {
         let (table, now) = (&self.table, self.table.now());
-        let due = table.shard(key).map(|shard| lock(shard).cells.get(&key).copied());
-        let backlog = |due| gcra::backlog(due, now, quota);
-        match due {
-            Some(Some(due)) => gcra::wait(backlog(due), 1, quota),
-            // It would share the cell of those for whom there is no room, if there is none for it.
-            _ => Duration::ZERO,
-        }
+        let Some(mut shard) = table.shard(key).map(lock) else { return Duration::ZERO };
+        let cell = table.find(&mut shard, &mut None, key, quota, now);
+        gcra::wait(gcra::debt(cell.due, now, quota), 1, quota)
+    }
+
+    /// Spends a request that was let through before it was known that it counts: also where there is no room any more.
+    pub(crate) fn record(&self, key: RateKey, quota: Quota) {
+        let (table, now) = (&self.table, self.table.now());
+        let Some(mut shard) = table.shard(key).map(lock) else { return };
+        let mut overflow = None;
+        let cell = table.find(&mut shard, &mut overflow, key, quota, now);
+        let debt = gcra::overdraw(gcra::debt(cell.due, now, quota), quota);
+        table.keep(&mut shard, &mut overflow, &Cell { due: now.saturating_add(debt), ..cell });
     }
 }
 
@@ -147,37 +159,60 @@ impl Table {
         let Some(mut shard) = self.shard(charge.key).map(lock) else {
             return Standing::from_nanos(0, SmallVec::new());
         };
+        let mut overflow = None;
         let mut cells: SmallVec<[Cell; 2]> = SmallVec::new();
         for (index, named) in charge.quotas.iter().enumerate() {
             let (key, quota) = (charge.key.nth(index), named.quota());
-            let known = shard.cells.get(&key).copied();
-            let has_place = known.is_some() || shard.has_room(self.capacity, now);
-            let due = if has_place { known.unwrap_or_default() } else { self.shared(quota) };
-            cells.push(Cell { key, quota, has_place, backlog: gcra::backlog(due, now, quota) });
+            cells.push(self.find(&mut shard, &mut overflow, key, quota, now));
         }
         let granted = grant(charge, &cells);
         for cell in cells.iter_mut().filter(|_| granted > 0) {
             cell.backlog = gcra::spend(cell.backlog, granted, cell.quota);
-            let due = now.saturating_add(cell.backlog);
-            if cell.has_place {
-                shard.cells.insert(cell.key, due);
-            } else {
-                lock(&self.overflow).insert(cell.quota, due);
-            }
+            cell.due = now.saturating_add(cell.backlog);
+            self.keep(&mut shard, &mut overflow, cell);
         }
         Standing::from_nanos(granted, cells.iter().map(|cell| cell.backlog).collect())
     }
 
-    /// The cell of those for whom there is no room. There are as many as kinds of quotas.
-    fn shared(&self, quota: Quota) -> u64 {
-        lock(&self.overflow).get(&quota).copied().unwrap_or_default()
+    /// A caller's cell, or that of those for whom there is no room. That one stays locked until it is written, since callers of all
+    /// shards share it.
+    fn find<'a>(
+        &'a self,
+        shard: &mut Shard,
+        overflow: &mut Option<Overflow<'a>>,
+        key: RateKey,
+        quota: Quota,
+        now: u64,
+    ) -> Cell {
+        let known = shard.cells.get(&key).copied();
+        let has_place = known.is_some() || shard.has_room(self.capacity, now);
+        let due = if has_place { known } else { self.overflow(overflow).get(&quota).copied() };
+        let due = due.unwrap_or_default();
+        Cell { key, quota, has_place, due, backlog: gcra::backlog(due, now, quota) }
+    }
+
+    fn keep<'a>(&'a self, shard: &mut Shard, overflow: &mut Option<Overflow<'a>>, cell: &Cell) {
+        if cell.has_place {
+            shard.cells.insert(cell.key, cell.due);
+        } else {
+            self.overflow(overflow).insert(cell.quota, cell.due);
+        }
+    }
+
+    /// The cells of those for whom there is no room. There are as many as kinds of quotas.
+    fn overflow<'o, 'a>(&'a self, locked: &'o mut Option<Overflow<'a>>) -> &'o mut Overflow<'a> {
+        locked.get_or_insert_with(|| lock(&self.overflow))
     }
 }
+
+type Overflow<'a> = MutexGuard<'a, HashMap<Quota, u64>>;
 
 struct Cell {
     key: RateKey,
     quota: Quota,
     has_place: bool,
+    /// When it is whole again.
+    due: u64,
     backlog: u64,
 }
 
@@ -214,5 +249,70 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for MemoryRateLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryRateLimits").field("capacity", &self.capacity()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate_limit::Quotas;
+
+    /// Keys of one shard.
+    fn neighbours() -> impl Iterator<Item = RateKey> {
+        let keys = (0..).map(|index: u32| RateKey::of(&[&index.to_string()]));
+        keys.filter(|key| key.shard(SHARDS) == 0)
+    }
+
+    fn charge(store: &MemoryRateLimits, key: RateKey, quota: Quota) -> (u32, Duration) {
+        let quotas = Quotas::from(quota);
+        let standing = store.spend(&Charge::new(key, quotas.as_slice(), 1));
+        (standing.granted(), standing.wait(quotas.as_slice(), 1))
+    }
+
+    #[test]
+    fn a_look_beforehand_agrees_with_the_charge() {
+        let quota = Quota::per_hour(2);
+        let store = MemoryRateLimits::new(2 * SHARDS);
+        // Two have a place of their own, and the others share the cell of those who have none.
+        let callers: Vec<_> = neighbours().take(4).collect();
+        let mut granted = 0;
+        for round in 0..4 {
+            for caller in &callers {
+                let wait = store.wait(*caller, quota);
+                let (spent, told) = charge(&store, *caller, quota);
+                assert_eq!(spent == 1, wait.is_zero(), "round {round}: {wait:?}");
+                if spent == 0 {
+                    assert!(wait.abs_diff(told) < Duration::from_secs(60), "{wait:?} {told:?}");
+                }
+                granted += spent;
+            }
+        }
+        assert_eq!((granted, store.len()), (6, 2), "two cells of their own, and one that is shared");
+    }
+
+    #[test]
+    fn a_newcomer_without_a_place_waits_for_those_who_share_its_cell() {
+        let quota = Quota::per_hour(1);
+        let store = MemoryRateLimits::new(SHARDS);
+        let callers: Vec<_> = neighbours().take(3).collect();
+        store.record(callers[0], quota);
+        assert_eq!(store.wait(callers[2], quota), Duration::ZERO);
+        store.record(callers[1], quota);
+        assert!(store.wait(callers[2], quota) > Duration::from_secs(3500));
+        // In another part of the table there is room.
+        let elsewhere = RateKey::of(&["x"]);
+        assert_ne!(elsewhere.shard(SHARDS), 0);
+        assert_eq!(store.wait(elsewhere, quota), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_recorded_beyond_the_quota_is_waited_for_too() {
+        let quota = Quota::per_hour(2);
+        // In half hours, rounded up; never more than one whole quota beyond.
+        for (records, waits) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (9, 3)] {
+            let (store, key) = (MemoryRateLimits::new(1), RateKey::of(&["ann"]));
+            (0..records).for_each(|_| store.record(key, quota));
+            assert_eq!(store.wait(key, quota).as_secs().div_ceil(1800), waits, "{records}");
+        }
     }
 }
