@@ -1,5 +1,6 @@
 //! Who is counted.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
@@ -10,7 +11,7 @@ use crate::principal::Principal;
 ///
 /// The hash has no key, so that all processes come to the same one for the same caller. Nobody can make two callers collide, and
 /// names that are hard to guess stay so.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RateKey([u64; 2]);
 
 impl RateKey {
@@ -113,6 +114,15 @@ impl RateKey {
     pub(super) fn shard(self, count: usize) -> usize {
         let low = self.0[0] & 0xFFFF_FFFF;
         usize::try_from(low).unwrap_or(0).checked_rem(count).unwrap_or(0)
+    }
+}
+
+/// It has a length of its own, which need not be hashed along.
+impl Hash for RateKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [first, second] = self.0;
+        state.write_u64(first);
+        state.write_u64(second);
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::store::{Charge, RateLimitStore, Standing};
@@ -62,7 +63,7 @@ struct Table {
 /// Cells by their key, as the time at which they are whole again.
 #[derive(Default)]
 struct Shard {
-    cells: HashMap<RateKey, u64>,
+    cells: HashMap<RateKey, u64, RandomState>,
     /// Before this time sweeping would be in vain, or too much.
     sweep_at: u64,
 }
@@ -159,13 +160,26 @@ impl Table {
         let Some(mut shard) = self.shard(charge.key).map(lock) else {
             return Standing::from_nanos(0, SmallVec::new());
         };
+        // The usual case: one quota, of a caller who has come before, and one look into the table.
+        if let [named] = charge.quotas
+            && let Some(due) = shard.cells.get_mut(&charge.key)
+        {
+            let quota = named.quota();
+            let mut backlog = gcra::backlog(*due, now, quota);
+            let granted = grant(charge, std::iter::once((backlog, quota)));
+            if granted > 0 {
+                backlog = gcra::spend(backlog, granted, quota);
+                *due = now.saturating_add(backlog);
+            }
+            return Standing::from_nanos(granted, SmallVec::from_buf_and_len([backlog, 0], 1));
+        }
         let mut overflow = None;
         let mut cells: SmallVec<[Cell; 2]> = SmallVec::new();
         for (index, named) in charge.quotas.iter().enumerate() {
             let (key, quota) = (charge.key.nth(index), named.quota());
             cells.push(self.find(&mut shard, &mut overflow, key, quota, now));
         }
-        let granted = grant(charge, &cells);
+        let granted = grant(charge, cells.iter().map(|cell| (cell.backlog, cell.quota)));
         for cell in cells.iter_mut().filter(|_| granted > 0) {
             cell.backlog = gcra::spend(cell.backlog, granted, cell.quota);
             cell.due = now.saturating_add(cell.backlog);
@@ -217,12 +231,14 @@ struct Cell {
 }
 
 /// How much may be spent: as much as every quota has room for, if that is enough.
-fn grant(charge: &Charge<'_>, cells: &[Cell]) -> u32 {
-    let fits = |count| cells.iter().all(|cell| gcra::has_room(cell.backlog, count, cell.quota));
-    if fits(charge.up_to) {
+fn grant(charge: &Charge<'_>, cells: impl Iterator<Item = (u64, Quota)> + Clone) -> u32 {
+    if cells.clone().all(|(backlog, quota)| gcra::has_room(backlog, charge.up_to, quota)) {
         return charge.up_to;
     }
-    let room = cells.iter().map(|cell| gcra::room(cell.backlog, cell.quota)).min().unwrap_or(charge.up_to);
+    if charge.up_to == charge.cost {
+        return 0;
+    }
+    let room = cells.map(|(backlog, quota)| gcra::room(backlog, quota)).min().unwrap_or_default();
     if room >= charge.cost { room } else { 0 }
 }
 

@@ -86,7 +86,6 @@ impl Slice {
 
     /// Notes what the store said to a question for `cost` and up to so much, which was sent then. `pause`: when to ask again if it
     /// has no more.
-    #[expect(clippy::too_many_arguments, reason = "time comes in as an argument")]
     pub(super) fn refill(
         &mut self,
         said: Standing,
