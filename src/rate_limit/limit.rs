@@ -39,7 +39,8 @@ pub enum OnStoreFailure {
 #[derive(Clone)]
 pub(super) struct Limit {
     pub(super) who: Who,
-    pub(super) store: Arc<dyn RateLimitStore>,
+    /// Shared with others; if there is none, `local` is all there is.
+    pub(super) store: Option<Arc<dyn RateLimitStore>>,
     pub(super) on_failure: OnStoreFailure,
     pub(super) local: MemoryRateLimits,
     pub(super) headers: RateLimitHeaders,
@@ -89,7 +90,11 @@ impl Limit {
         if quotas.iter().any(|named| named.quota().capacity() < cost.get()) {
             return Checked::Judged(Err(AuthError::from(Reason::CostTooHigh).into()));
         }
-        match self.store.charge(&Charge::new(caller.key, quotas, cost.get())).into_state() {
+        let charge = Charge::new(caller.key, quotas, cost.get());
+        let Some(store) = &self.store else {
+            return Checked::Judged(self.judge(caller.plan, cost, self.local.spend(&charge)));
+        };
+        match store.charge(&charge).into_state() {
             State::Ready(said) => Checked::Judged(self.conclude(caller, cost, said)),
             State::Boxed(future) => Checked::Asking(caller, future),
         }
