@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::Verdict;
+use super::failures::Attempt;
 use super::settings::{Presented, Settings};
 use super::waiting::Waiting;
 use crate::error::AuthError;
@@ -97,7 +98,7 @@ pin_project! {
     #[project = StageProj]
     pub(super) enum Stage<S, ReqBody, F, Refusal> {
         Refused { refusal: Option<Refusal> },
-        Waiting { waiting: Box<Waiting<S, ReqBody>> },
+        Waiting { waiting: Box<Waiting<S, ReqBody>>, attempt: Attempt },
         Admitted { #[pin] future: F },
     }
 }
@@ -134,15 +135,15 @@ where
                     Some(response) => return Poll::Ready(Ok(response)),
                     None => return Poll::Pending,
                 },
-                StageProj::Waiting { waiting } => {
+                StageProj::Waiting { waiting, attempt } => {
                     let settings = &this.settings;
                     let (outcome, demand) = ready!(waiting.poll_outcome(cx));
                     let Some(mut request) = waiting.request.take() else { return Poll::Pending };
                     match settings.admit(outcome, demand.now.instant, &mut request) {
                         Ok(()) => Stage::Admitted { future: waiting.service.call(request) },
-                        Err(error) => {
-                            Stage::Refused { refusal: Some(settings.refuse(&error, *this.presented)) }
-                        }
+                        Err(error) => Stage::Refused {
+                            refusal: Some(settings.refuse(&error, *this.presented, *attempt)),
+                        },
                     }
                 }
             };

@@ -16,6 +16,10 @@ use super::verifier::Verifier;
 use super::{Authenticator, Revocations};
 use crate::challenge::Challenge;
 use crate::error::AuthError;
+#[cfg(feature = "rate-limit")]
+use crate::proxies::TrustedProxies;
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::Quota;
 use crate::reject::EmptyBody;
 use crate::scope::SharedRule;
 
@@ -99,6 +103,55 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
         self.resize(|sizes| sizes.refusals = bytes)
     }
 
+    /// Counts failed attempts by address, IPv6 by /64. Who presents anything from an address whose quota is spent is answered 429
+    /// with `Retry-After`, before any cryptography, look-up or I/O.
+    ///
+    /// A failed attempt is a request of which this layer refuses what it presents: 401 for a credential that was judged or is of a
+    /// scheme that is not read here, 400 for what is not well-formed. Nothing else counts: not what is accepted, not requests
+    /// that present nothing, not 403, 413, 429, 500 and 503, and not what is refused beneath, also where a guard asks again. So
+    /// nobody's success spends it, and no failure spends the quota of a [`RateLimitLayer`](crate::RateLimitLayer) beneath.
+    ///
+    /// While the quota is spent a good credential is turned away too: whether it is good is what is not looked at. So leave room
+    /// where many callers share an address, as beneath a NAT. Requests without a credential go on as without this setting. The
+    /// 429 costs nothing, so whoever waits for `Retry-After` has one more attempt.
+    ///
+    /// The address is that of the connection's other end, or the one that [trusted proxies](Self::behind) tell. Where the server
+    /// does not tell it ([`PeerAddr`](crate::PeerAddr), or axum's `ConnectInfo<SocketAddr>`) a request that presents something is
+    /// answered 500: counted together, one caller would lock out all others.
+    ///
+    /// The counts of 100,000 addresses are kept in the memory of this process, by the rules of
+    /// [`MemoryRateLimits`](crate::MemoryRateLimits), for the clones that are made from now on. With the feature `metrics`,
+    /// `portcullis_failures_limited_total` counts the requests that were turned away.
+    ///
+    /// # Security
+    /// An attempt counts when it ends, so those under way when the last room is taken are judged too: one for each thread that
+    /// judges, and besides as many as wait for an authority or a store (1,064 for each that comes with this crate) or for keys. They
+    /// count all the same: the address waits the longer for them, up to twice the time in which its quota becomes whole. Going away
+    /// before the answer spares nobody: what has to wait is judged to its end, 1,024 at once and for a minute at most.
+    ///
+    /// ```
+    /// # use portcullis::{AuthLayer, Authenticator, Quota};
+    /// # fn limited<A: Authenticator>(authenticator: A) {
+    /// // 30 mistakes at once, and one more every two seconds.
+    /// let auth = AuthLayer::new(authenticator).limit_failures(Quota::per_minute(30));
+    /// # }
+    /// ```
+    #[cfg(feature = "rate-limit")]
+    #[must_use]
+    pub fn limit_failures(self, quota: Quota) -> Self {
+        self.change(|settings| {
+            let clock = settings.verifier.memory.moments.own_clock();
+            settings.failures.limit(quota, clock);
+        })
+    }
+
+    /// Believes these proxies about the addresses of which failed attempts are counted.
+    #[cfg(feature = "rate-limit")]
+    #[must_use]
+    pub fn behind(self, proxies: TrustedProxies) -> Self {
+        self.change(|settings| settings.failures.behind(proxies))
+    }
+
     fn resize(self, change: impl FnOnce(&mut Bytes)) -> Self {
         self.change(|settings| {
             settings.change_verifier(|verifier| {
@@ -163,13 +216,14 @@ impl<A, R> AuthLayer<A, R> {
     where
         N: Fn(&AuthError) -> Response<B>,
     {
-        let Settings { verifier, origin, challenges, optional, .. } = &*self.settings;
+        let Settings { verifier, origin, challenges, optional, failures, reject: _ } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
                 verifier: Arc::clone(verifier),
                 origin: Arc::clone(origin),
                 challenges: Arc::clone(challenges),
                 optional: *optional,
+                failures: failures.clone(),
                 reject,
             }),
         }

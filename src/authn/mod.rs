@@ -12,6 +12,7 @@ mod bulkhead;
 mod cache;
 mod calls;
 mod extract;
+mod failures;
 mod future;
 #[cfg(feature = "introspection")]
 pub(crate) mod introspection;

@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use super::body::Reader;
 use super::extract::extract;
+use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
 use super::settings::{Presented, Settings};
 use super::verifier::{Demand, Judged, Origin as _};
@@ -62,32 +63,40 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
     {
         let settings = &self.settings;
         let verifier = &settings.verifier;
-        let (presented, demand, judged) = match extract(request.headers(), &verifier.presentations) {
-            Ok(Some(found)) => {
-                let demand = Demand { now: verifier.now(), oldest: None };
-                (Some(found.place), demand, verifier.judge(found, &RequestContext::new(&request), demand))
-            }
-            Ok(None) if settings.optional => {
+        let found = match extract(request.headers(), &verifier.presentations).transpose() {
+            Some(found) => found,
+            None if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);
                 return self.pass(None, request);
             }
-            Ok(None) => return self.refuse(None, &Reason::CredentialMissing.into()),
-            Err(reason) => return self.refuse(None, &reason.into()),
+            None => return self.refuse(None, &Reason::CredentialMissing.into(), Attempt::default()),
+        };
+        let attempt = match settings.failures.look(&request) {
+            Ok(attempt) => attempt,
+            Err(error) => return self.refuse(None, &error, Attempt::default()),
+        };
+        let (presented, demand, judged) = match found {
+            Ok(found) => {
+                let demand = Demand { now: verifier.now(), oldest: None };
+                (Some(found.place), demand, verifier.judge(found, &RequestContext::new(&request), demand))
+            }
+            Err(reason) => return self.refuse(None, &reason.into(), attempt),
         };
         match (judged, reader) {
             (Judged::Ready(outcome), Some(reader)) if needs_body(&outcome) => {
                 let origin = Arc::clone(&settings.origin);
                 let waiting = Waiting::for_body(self.take_ready(), request, origin, demand, reader);
-                self.respond(presented, Stage::Waiting { waiting })
+                self.respond(presented, Stage::Waiting { waiting, attempt })
             }
             (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now.instant, &mut request) {
                 Ok(()) => self.pass(presented, request),
-                Err(error) => self.refuse(presented, &error),
+                Err(error) => self.refuse(presented, &error, attempt),
             },
             (Judged::Waiting(verdict), reader) => {
+                let verdict = settings.failures.follow(attempt, verdict);
                 let later = Later { origin: Arc::clone(&settings.origin), demand, verdict };
                 let waiting = Waiting::new(self.take_ready(), request, later).with_reader(reader);
-                self.respond(presented, Stage::Waiting { waiting })
+                self.respond(presented, Stage::Waiting { waiting, attempt })
             }
         }
     }
@@ -119,12 +128,16 @@ impl<S, A, R> Auth<S, A, R> {
         &self,
         presented: Option<Presented>,
         error: &AuthError,
+        attempt: Attempt,
     ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
     where
         S: Service<Request<ReqBody>>,
         R: Reject<ResBody>,
     {
-        self.respond(presented, Stage::Refused { refusal: Some(self.settings.refuse(error, presented)) })
+        self.respond(
+            presented,
+            Stage::Refused { refusal: Some(self.settings.refuse(error, presented, attempt)) },
+        )
     }
 
     fn respond<ReqBody, ResBody>(

@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::{Request, Response};
 
 use super::calls::Outcome;
+use super::failures::{Attempt, Failures};
 use super::shared_caches::keep_private;
 use super::verifier::{Origin, Verifier};
 use super::{Anonymous, Authenticator};
@@ -21,6 +22,7 @@ pub(crate) struct Settings<A, R> {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) challenges: Arc<[Challenge]>,
     pub(super) optional: bool,
+    pub(super) failures: Failures,
     pub(super) reject: R,
 }
 
@@ -31,7 +33,7 @@ impl<A: Authenticator, R> Settings<A, R> {
     pub(super) fn new(verifier: Verifier<A>, challenges: Arc<[Challenge]>, reject: R) -> Self {
         let verifier = Arc::new(verifier);
         let origin: Arc<dyn Origin> = verifier.clone();
-        Self { verifier, origin, challenges, optional: false, reject }
+        Self { verifier, origin, challenges, optional: false, failures: Failures::default(), reject }
     }
 
     /// Changes how credentials are judged. What is remembered stays shared with the clones that were made before.
@@ -63,10 +65,17 @@ impl<A, R> Settings<A, R> {
         request.extensions_mut().insert(Anonymous);
     }
 
-    pub(super) fn refuse<B>(&self, error: &AuthError, presented: Option<Presented>) -> Response<B>
+    /// The one way out for what this layer refuses. `attempt`: of whom that may be a failure.
+    pub(super) fn refuse<B>(
+        &self,
+        error: &AuthError,
+        presented: Option<Presented>,
+        attempt: Attempt,
+    ) -> Response<B>
     where
         R: Reject<B>,
     {
+        self.failures.count(attempt, error);
         refuse(error, self.offer(presented), &self.reject)
     }
 
@@ -99,6 +108,7 @@ impl<A, R: Clone> Clone for Settings<A, R> {
             origin: Arc::clone(&self.origin),
             challenges: Arc::clone(&self.challenges),
             optional: self.optional,
+            failures: self.failures.clone(),
             reject: self.reject.clone(),
         }
     }

@@ -20,6 +20,7 @@ mod client_secrets;
 mod corpus;
 mod differential;
 mod dispatch;
+mod failures;
 mod fake_server;
 mod glewlwyd;
 mod harness;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response};
+use portcullis::test_util::ManualClock;
 use portcullis::{
-    AuthError, AuthFuture, Authenticator, Challenge, Credential, Match, Presentation, Principal,
+    AuthError, AuthFuture, Authenticator, Challenge, Clock, Credential, Match, Presentation, Principal,
     RequestContext, ScopeSet, Verdict,
 };
 use tower::ServiceExt as _;
@@ -24,6 +25,7 @@ pub(crate) struct Stub {
     presentation: Presentation,
     challenge: Challenge,
     boxed: bool,
+    clock: Option<ManualClock>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -52,6 +54,7 @@ impl Stub {
             presentation: Presentation::BEARER,
             challenge: Challenge::bearer(),
             boxed: false,
+            clock: None,
             asked: Arc::default(),
         }
     }
@@ -73,6 +76,11 @@ impl Stub {
     /// Answers the slow way, from a future that is not ready at first.
     pub(crate) fn boxed(self) -> Self {
         Self { boxed: true, ..self }
+    }
+
+    /// Goes by this clock.
+    pub(crate) fn clock(self, clock: &ManualClock) -> Self {
+        Self { clock: Some(clock.clone()), ..self }
     }
 
     /// Counts how often it was asked to judge.
@@ -104,6 +112,10 @@ impl Authenticator for Stub {
 
     fn challenges(&self) -> Vec<Challenge> {
         vec![self.challenge.clone()]
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.clock.clone().map(|clock| -> Arc<dyn Clock> { Arc::new(clock) })
     }
 }
 

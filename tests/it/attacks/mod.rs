@@ -16,6 +16,7 @@ pub(crate) mod jose;
 mod keys;
 mod kinds;
 mod leaks;
+mod limits;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -152,7 +153,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// What a future has to say without being waited for.
-fn at_once<F: Future>(future: F) -> Option<F::Output> {
+pub(crate) fn at_once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,

@@ -117,7 +117,7 @@ impl Scene {
     }
 }
 
-fn basic() -> ClientAuth {
+pub(crate) fn basic() -> ClientAuth {
     ClientAuth::basic(FakeAuthorizationServer::CLIENT_ID, FakeAuthorizationServer::CLIENT_SECRET)
 }
 
