@@ -38,7 +38,8 @@
 //! - Verdicts that may be used again are kept by the layer, under a keyed digest; [`AuthLayer::revocations`] calls back what is
 //!   still valid.
 //! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
-//! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own.
+//! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own; [`AuthLayer::limit_failures`] turns away addresses
+//!   that guess.
 //! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`reject`]), and
 //!   [`AuthLayer::on_reject`] makes the bodies, also for what is refused beneath.
 //!

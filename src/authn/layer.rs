@@ -119,15 +119,19 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
     /// does not tell it ([`PeerAddr`](crate::PeerAddr), or axum's `ConnectInfo<SocketAddr>`) a request that presents something is
     /// answered 500: counted together, one caller would lock out all others.
     ///
-    /// The counts of 100,000 addresses are kept in the memory of this process, by the rules of
-    /// [`MemoryRateLimits`](crate::MemoryRateLimits), for the clones that are made from now on. With the feature `metrics`,
+    /// The counts of 100,000 addresses are kept in the memory of this process, for the clones that are made from now on. With the feature `metrics`,
     /// `portcullis_failures_limited_total` counts the requests that were turned away.
     ///
     /// # Security
     /// An attempt counts when it ends, so those under way when the last room is taken are judged too: one for each thread that
-    /// judges, and besides as many as wait for an authority or a store (1,064 for each that comes with this crate) or for keys. They
-    /// count all the same: the address waits the longer for them, up to twice the time in which its quota becomes whole. Going away
-    /// before the answer spares nobody: what has to wait is judged to its end, 1,024 at once and for a minute at most.
+    /// judges, and besides as many credentials as may wait for an authority or a store (1,064 for each of those in this crate) or for
+    /// keys. They count all the same: the address waits the longer for them, up to twice the time in which its quota becomes whole.
+    /// Going away before the answer spares nobody: what has to wait is judged to its end, 1,024 at once and for a minute at most.
+    ///
+    /// While 100,000 addresses have failed and their quotas are not whole again, all others share one count, as in
+    /// [`MemoryRateLimits`](crate::MemoryRateLimits): then who has that many addresses can have strangers turned away. One failure is
+    /// over after the quota's interval, so a short one makes that dear, and the burst can be set apart: `per_minute(30)` takes 50,000
+    /// failures a second, `per_hour(30)` takes 833.
     ///
     /// ```
     /// # use portcullis::{AuthLayer, Authenticator, Quota};

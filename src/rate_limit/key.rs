@@ -1,6 +1,6 @@
 //! Who is counted.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
@@ -104,6 +104,11 @@ impl RateKey {
         (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
     }
 
+    /// The same caller in a place that nobody can foresee, for one process: so nobody can have callers meet in one shard.
+    pub(crate) fn scattered(self, secret: &RandomState) -> Self {
+        Self([secret.hash_one(self.0), self.0[1]])
+    }
+
     /// The caller's cell of one of several quotas.
     pub(super) fn nth(self, quota: usize) -> Self {
         let [first, second] = self.0;
@@ -161,6 +166,20 @@ mod tests {
         assert_ne!(key.under(Some("gold")), key.under(Some("free")));
         assert_ne!(key.nth(1), key);
         assert_eq!(key.nth(1).shard(64), key.shard(64));
+    }
+
+    #[test]
+    fn who_meets_in_a_shard_cannot_be_foreseen() {
+        let key = RateKey::of(&["ann"]);
+        let shards = |secret: &RandomState| {
+            let neighbours = (0..10_000).map(|index: u32| RateKey::of(&[&index.to_string()]));
+            let neighbours = neighbours.filter(|other| other.shard(64) == key.shard(64));
+            neighbours.map(|key| key.scattered(secret).shard(64)).collect::<std::collections::HashSet<_>>()
+        };
+        let secret = RandomState::new();
+        assert_eq!(key.scattered(&secret), key.scattered(&secret));
+        assert_ne!(key.scattered(&secret), key.scattered(&RandomState::new()));
+        assert!(shards(&secret).len() > 32);
     }
 
     /// Other processes, and other versions of this crate, come to the same.

@@ -9,8 +9,9 @@ use portcullis::{AuthLayer, IntrospectionAuthenticator, Quota, Reason};
 use tokio::task::JoinHandle;
 
 use super::{Answer, HERE, LIMITED, PASSED, THERE, answer, app, send};
+use crate::attacks::at_once;
 use crate::introspection::basic;
-use crate::stub::header;
+use crate::stub::{Stub, header};
 use crate::support::{AUDIENCE, outcome};
 
 const INACTIVE: Answer = (http::StatusCode::UNAUTHORIZED, Some(Reason::TokenInactive));
@@ -118,5 +119,20 @@ async fn who_goes_away_before_the_answer_has_made_an_attempt() {
         gate.open();
         other.await.unwrap();
         asking.comes_to(expected).await;
+    }
+}
+
+/// Also where nobody else waits for the verdict, so that it would end with its request.
+#[tokio::test]
+async fn who_goes_away_from_a_verdict_of_his_own_has_made_an_attempt() {
+    for (attempt, expected) in [("bad", LIMITED), ("ann", PASSED)] {
+        let stub = Stub::new("stub").boxed();
+        let app = app().layer(AuthLayer::new(stub).limit_failures(Quota::per_hour(1)));
+        assert!(at_once(answer(&app, HERE, attempt)).is_none(), "it was not judged at once");
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(answer(&app, HERE, "ann").await, expected);
+        assert_eq!(answer(&app, THERE, "ann").await, PASSED);
     }
 }
