@@ -166,13 +166,18 @@ async fn problems_are_json() {
         let (status, error) = (response.status(), response.extensions().get::<AuthError>().cloned().unwrap());
         assert_eq!(header(&response, "content-type"), Some("application/problem+json"));
         let problem: Value = serde_json::from_str(&text(response).await).unwrap();
-        let expected = json!({
+        let mut expected = json!({
             "type": "about:blank",
             "title": status.canonical_reason(),
             "status": status.as_u16(),
             "detail": error.reason().description(),
             "reason": error.reason().code(),
         });
+        if error.reason() == Reason::QuotaExceeded {
+            expected["type"] = "https://iana.org/assignments/http-problem-types#quota-exceeded".into();
+            expected["title"] = "Quota exceeded".into();
+            expected["violated-policies"] = json!(["default"]);
+        }
         assert_eq!(problem, expected);
     }
     // Still optional.
