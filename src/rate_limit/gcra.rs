@@ -26,7 +26,9 @@ pub(super) fn spend(backlog: u64, count: u32, quota: Quota) -> u64 {
 
 /// Whether there is room for so many.
 pub(super) fn has_room(backlog: u64, count: u32, quota: Quota) -> bool {
-    spend(backlog, count, quota) <= capacity(quota)
+    let spent = quota.interval.get().checked_mul(count.into());
+    // At the end of numbers there is no room, rather than any.
+    spent.and_then(|spent| spent.checked_add(backlog)).is_some_and(|spent| spent <= capacity(quota))
 }
 
 /// How many there is room for.
@@ -53,6 +55,8 @@ pub(super) fn next(backlog: u64, quota: Quota) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -122,8 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_numbers_is_no_panic() {
-        let quota = Quota::new(1, Duration::from_secs(3_000_000_000)).unwrap().burst(u32::MAX);
+    fn the_end_of_numbers_is_no_panic_and_no_room() {
+        let quota = Quota::new(1, Duration::from_secs(3_000_000_000)).unwrap();
+        let quota = Quota { burst: NonZeroU32::MAX, ..quota };
+        assert!(has_room(0, room(0, quota), quota) && !has_room(0, u32::MAX, quota));
         for (due, now) in [(u64::MAX, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
             let backlog = backlog(due, now, quota);
             let _ = (room(backlog, quota), wait(backlog, u32::MAX, quota), next(backlog, quota));

@@ -10,8 +10,7 @@ use axum::routing::get;
 use http::{Response, StatusCode};
 use portcullis::test_util::ManualClock;
 use portcullis::{
-    AuthLayer, LegacyNames, Quota, Quotas, RateLimitHeaders, RateLimitLayer, ResetUnit,
-    require_scopes,
+    AuthLayer, LegacyNames, Quota, Quotas, RateLimitHeaders, RateLimitLayer, ResetUnit, require_scopes,
 };
 use sfv::{BareItem, List, ListEntry, Parser};
 
@@ -72,7 +71,8 @@ fn has_any(response: &Response<Body>) -> bool {
 
 /// `/N` answers with the status N.
 fn routes() -> Router {
-    Router::new().route("/{status}", get(async |Path(status): Path<u16>| StatusCode::from_u16(status).unwrap()))
+    Router::new()
+        .route("/{status}", get(async |Path(status): Path<u16>| StatusCode::from_u16(status).unwrap()))
 }
 
 fn app(limit: RateLimitLayer) -> Router {
@@ -138,10 +138,8 @@ async fn each_layer_on_the_way_out_adds_its_own() {
         let quotas = [(name, Quota::per_minute(count))];
         RateLimitLayer::per_subject(quotas).clock(clock.clone())
     };
-    let app = routes()
-        .layer(limit("inner", 1))
-        .layer(limit("outer", 2))
-        .layer(AuthLayer::new(Stub::new("stub")));
+    let app =
+        routes().layer(limit("inner", 1)).layer(limit("outer", 2)).layer(AuthLayer::new(Stub::new("stub")));
     let both = list(&[("inner", 1, 60), ("outer", 2, 60)]);
     let response = get_200(&app).await;
     assert_eq!(told(&response), Some((both.clone(), list(&[("inner", 0, 60), ("outer", 1, 30)]))));
@@ -159,9 +157,8 @@ async fn each_layer_on_the_way_out_adds_its_own() {
 #[tokio::test]
 async fn redirections_tell_nothing_and_other_answers_do() {
     let limit = RateLimitLayer::per_subject(Quota::per_hour(100));
-    let both = limit.headers(
-        RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds),
-    );
+    let both = limit
+        .headers(RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds));
     let app = app(both);
     for status in [301, 302, 303, 307, 308, 200, 204, 300, 304, 404, 500, 503] {
         let response = ask(&app, &format!("GET /{status}"), "ann").await;
@@ -261,7 +258,8 @@ async fn the_older_headers_in_both_spellings_and_units() {
 async fn the_second_of_the_reset_goes_by_the_clock_on_the_wall() {
     let clock = ManualClock::at(NOW);
     let limit = RateLimitLayer::per_subject(Quota::per_hour(1)).clock(clock.clone());
-    let legacy_epoch = RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::EpochSeconds);
+    let legacy_epoch =
+        RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::EpochSeconds);
     let app = app(limit.headers(legacy_epoch));
     assert_eq!(legacy(&get_200(&app).await, "x-ratelimit"), [1, 0, NOW + 3600]);
     clock.set_wall(UNIX_EPOCH + Duration::from_secs(NOW + 100_000));

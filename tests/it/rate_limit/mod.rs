@@ -1,12 +1,16 @@
 //! Limits: who is counted together and by which quotas, where the counts live, and what callers are told.
 
 mod headers;
+mod model;
 mod who;
+
+use std::convert::Infallible;
 
 use axum::Router;
 use axum::routing::get;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use portcullis::{AuthLayer, Principal, RateLimitLayer};
+use tower::{Layer as _, ServiceExt as _};
 
 use crate::stub::{Stub, ask};
 
@@ -29,6 +33,15 @@ fn app(limit: RateLimitLayer, stub: Stub) -> Router {
         .route("/b", get(async || "b"))
         .layer(limit)
         .layer(AuthLayer::new(stub).optional())
+}
+
+/// A request of nobody in particular, to a service that answers everybody.
+async fn send(limit: &RateLimitLayer) -> Response<()> {
+    limit.layer(tower::service_fn(fine)).oneshot(Request::new(())).await.unwrap()
+}
+
+async fn fine(_: Request<()>) -> Result<Response<()>, Infallible> {
+    Ok(Response::new(()))
 }
 
 async fn statuses(app: &Router, lines: &[&str], secret: &str) -> Vec<u16> {
