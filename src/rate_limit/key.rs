@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
+use super::NamedQuota;
 use crate::principal::Principal;
 
 /// Whose quota a request spends: 128 bits of a SHA-256, of fixed size whatever callers send.
@@ -104,9 +105,15 @@ impl RateKey {
     }
 
     /// The caller's cell of one of several quotas.
-    pub(super) fn nth(self, quota: usize) -> Self {
+    pub(super) const fn of_quota(self, named: &NamedQuota) -> Self {
         let [first, second] = self.0;
-        Self([first, second ^ u64::try_from(quota).unwrap_or(u64::MAX)])
+        Self([first, second ^ named.mark()])
+    }
+
+    /// A name as a number.
+    pub(super) fn mark(name: &str) -> u64 {
+        let [first, _] = Self::digest("quota", [name.as_bytes()]).0;
+        first
     }
 
     /// Which of `count` shards holds all cells of a caller.
@@ -126,6 +133,7 @@ impl std::fmt::Debug for RateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rate_limit::{Quota, Quotas};
 
     #[test]
     fn parties_are_kept_apart() {
@@ -146,11 +154,13 @@ mod tests {
     #[test]
     fn plans_and_quotas_have_cells_of_their_own() {
         let key = RateKey::of(&["ann"]);
-        assert_eq!((key.under(None), key.nth(0)), (key, key));
+        assert_eq!(key.under(None), key);
         assert_ne!(key.under(Some("gold")), key);
         assert_ne!(key.under(Some("gold")), key.under(Some("free")));
-        assert_ne!(key.nth(1), key);
-        assert_eq!(key.nth(1).shard(64), key.shard(64));
+        let quotas = Quotas::from(["a", "b"].map(|name| (name, Quota::per_second(1))));
+        let [a, b] = [0, 1].map(|index| key.of_quota(&quotas.as_slice()[index]));
+        assert_ne!(a, b);
+        assert_eq!(a.shard(64), b.shard(64));
     }
 
     /// Other processes, and other versions of this crate, come to the same.
