@@ -168,7 +168,7 @@ impl RateLimitLayer {
     /// them names. By default in memory, for 100,000 cells.
     #[must_use]
     pub fn store(self, store: impl RateLimitStore) -> Self {
-        self.change(|limit| limit.store = Arc::new(store))
+        self.change(|limit| limit.store = Some(Arc::new(store)))
     }
 
     /// Sets what happens while the store cannot be asked; by default requests pass.
@@ -178,22 +178,18 @@ impl RateLimitLayer {
     }
 
     /// Sets how many cells are kept in memory, one for each caller and quota; 100,000 by default. See [`MemoryRateLimits`] for
-    /// what happens beyond. Starts the counts anew.
+    /// what happens beyond. Starts those counts anew; a [store](Self::store) stays as it is.
     #[must_use]
     pub fn capacity(self, cells: usize) -> Self {
-        self.change(|limit| {
-            let store = MemoryRateLimits::with(cells, Arc::clone(&limit.clock));
-            (limit.local, limit.store) = (store.clone(), Arc::new(store));
-        })
+        self.change(|limit| limit.local = MemoryRateLimits::with(cells, Arc::clone(&limit.clock)))
     }
 
-    /// Sets the clock. Starts the counts anew, in memory.
+    /// Sets the clock. Starts the counts in memory anew; a [store](Self::store) has a clock of its own.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.change(|limit| {
             limit.clock = Arc::new(clock);
-            let store = MemoryRateLimits::with(limit.local.capacity(), Arc::clone(&limit.clock));
-            (limit.local, limit.store) = (store.clone(), Arc::new(store));
+            limit.local = MemoryRateLimits::with(limit.local.capacity(), Arc::clone(&limit.clock));
         })
     }
 
@@ -204,12 +200,11 @@ impl RateLimitLayer {
     }
 
     fn with(quotas: Quotas, by: By) -> Self {
-        let local = MemoryRateLimits::default();
         let limit = Limit {
             who: Who::new(by, Plans::new(quotas)),
-            store: Arc::new(local.clone()),
+            store: None,
             on_failure: OnStoreFailure::default(),
-            local,
+            local: MemoryRateLimits::default(),
             headers: RateLimitHeaders::default(),
             observe_only: false,
             events: Arc::new(Events::default()),

@@ -3,6 +3,7 @@
 mod bounds;
 mod headers;
 mod model;
+mod stores;
 mod who;
 
 use std::convert::Infallible;
