@@ -3,6 +3,7 @@
 mod bounds;
 mod headers;
 mod model;
+mod policies;
 mod stores;
 mod who;
 
