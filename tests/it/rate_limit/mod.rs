@@ -4,6 +4,7 @@ mod bounds;
 mod headers;
 mod model;
 mod policies;
+mod redis;
 mod stores;
 mod who;
 
