@@ -66,7 +66,7 @@ mod tests {
         let before = backlog(*due, now, quota);
         let room = has_room(before, 1, quota);
         if room {
-            *due = now + spend(before, 1, quota);
+            *due = now.saturating_add(spend(before, 1, quota));
         }
         room
     }

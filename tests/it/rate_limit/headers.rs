@@ -249,6 +249,10 @@ async fn the_older_headers_in_both_spellings_and_units() {
             clock.advance(Duration::from_millis(2_500));
             let then = if zero == 0 { 18 } else { NOW + 20 };
             assert_eq!(legacy(&get_200(&app).await, prefix), [6, 4, then], "{prefix}, {unit:?}");
+            // Half a second after the last was back: ten seconds from now, and that second is not a whole one.
+            clock.advance(Duration::from_secs(18));
+            let then = if zero == 0 { 10 } else { NOW + 31 };
+            assert_eq!(legacy(&get_200(&app).await, prefix), [6, 5, then], "{prefix}, {unit:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod headers;
 mod model;
+mod plans;
 mod policies;
 mod redis;
 mod stores;
@@ -54,4 +55,9 @@ async fn statuses(app: &Router, lines: &[&str], secret: &str) -> Vec<u16> {
         statuses.push(ask(app, line, secret).await.status().as_u16());
     }
     statuses
+}
+
+/// How many of ten requests are admitted.
+async fn admitted(app: &Router, secret: &str) -> usize {
+    statuses(app, &["GET /a"; 10], secret).await.iter().filter(|status| **status == 200).count()
 }
