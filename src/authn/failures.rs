@@ -11,7 +11,6 @@ use {
     crate::rate_limit::{MemoryRateLimits, Quota, RateKey},
     crate::time::{Clock, SystemClock},
     std::future::Future,
-    std::hash::RandomState,
     std::pin::Pin,
     std::sync::Arc,
     std::task::{Context, Poll, ready},
@@ -52,7 +51,6 @@ struct Limit {
     quota: Quota,
     store: MemoryRateLimits,
     followed: Arc<Semaphore>,
-    secret: RandomState,
 }
 
 #[cfg(feature = "rate-limit")]
@@ -60,7 +58,7 @@ impl Failures {
     pub(super) fn limit(&mut self, quota: Quota, own_clock: Option<Arc<dyn Clock>>) {
         let clock = own_clock.unwrap_or_else(|| Arc::new(SystemClock));
         let (store, followed) = (MemoryRateLimits::by_clock(clock), Arc::new(Semaphore::new(FOLLOWED)));
-        self.limit = Some(Arc::new(Limit { quota, store, followed, secret: RandomState::new() }));
+        self.limit = Some(Arc::new(Limit { quota, store, followed }));
     }
 
     pub(super) fn behind(&mut self, proxies: TrustedProxies) {
@@ -74,7 +72,7 @@ impl Failures {
         let peer = peer_addr(request.extensions()).ok_or(Reason::AddressMissing)?;
         let proxies = self.proxies.as_ref();
         let address = proxies.map_or(peer, |proxies| proxies.client_addr(peer, request.headers()));
-        let by = RateKey::address(address).scattered(&limit.secret);
+        let by = RateKey::address(address);
         let wait = limit.store.wait(by, limit.quota);
         if wait.is_zero() {
             return Ok(Attempt { by: Some(by) });

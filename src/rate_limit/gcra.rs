@@ -13,20 +13,15 @@ pub(super) fn capacity(quota: Quota) -> u64 {
     quota.interval.get().saturating_mul(u64::from(quota.burst.get()))
 }
 
-/// The backlog of a cell that is whole again at `due`. It cannot be more than was ever spent: where it is, a clock was set back, or
-/// the quota was larger once.
-pub(super) fn backlog(due: u64, now: u64, quota: Quota) -> u64 {
-    due.saturating_sub(now).min(capacity(quota))
+/// The backlog of a cell that is whole again at `due`. It can be more than the quota's: where that was larger once, a clock was set
+/// back, or more was spent than there was room for.
+pub(super) const fn backlog(due: u64, now: u64) -> u64 {
+    due.saturating_sub(now)
 }
 
-/// The same where more may have been spent than there was room for: as much again at most.
-pub(super) fn debt(due: u64, now: u64, quota: Quota) -> u64 {
-    due.saturating_sub(now).min(capacity(quota).saturating_mul(2))
-}
-
-/// The debt after spending one more, whether there was room or not.
-pub(super) fn overdraw(debt: u64, quota: Quota) -> u64 {
-    spend(debt, 1, quota).min(capacity(quota).saturating_mul(2))
+/// The backlog after spending one more, whether there was room or not: as much again as the quota's at most.
+pub(super) fn overdraw(backlog: u64, quota: Quota) -> u64 {
+    spend(backlog, 1, quota).min(capacity(quota).saturating_mul(2)).max(backlog)
 }
 
 /// The backlog after spending so many requests.
@@ -36,7 +31,9 @@ pub(super) fn spend(backlog: u64, count: u32, quota: Quota) -> u64 {
 
 /// Whether there is room for so many.
 pub(super) fn has_room(backlog: u64, count: u32, quota: Quota) -> bool {
-    spend(backlog, count, quota) <= capacity(quota)
+    let spent = quota.interval.get().checked_mul(count.into());
+    // At the end of numbers there is no room, rather than any.
+    spent.and_then(|spent| spent.checked_add(backlog)).is_some_and(|spent| spent <= capacity(quota))
 }
 
 /// How many there is room for.
@@ -52,24 +49,20 @@ pub(super) fn wait(backlog: u64, count: u32, quota: Quota) -> Duration {
 
 /// After how long there is room for one more than now.
 pub(super) fn next(backlog: u64, quota: Quota) -> Duration {
-    let left = capacity(quota).saturating_sub(backlog);
-    let interval = quota.interval.get();
-    match left.checked_rem(interval) {
-        _ if backlog == 0 => Duration::ZERO,
-        Some(part) => Duration::from_nanos(interval.saturating_sub(part)),
-        None => Duration::ZERO,
-    }
+    if backlog == 0 { Duration::ZERO } else { wait(backlog, room(backlog, quota).saturating_add(1), quota) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
     /// Spends one, if there is room.
     fn one(due: &mut u64, now: u64, quota: Quota) -> bool {
-        let before = backlog(*due, now, quota);
+        let before = backlog(*due, now);
         let room = has_room(before, 1, quota);
         if room {
             *due = now.saturating_add(spend(before, 1, quota));
@@ -100,7 +93,7 @@ mod tests {
             let (mut due, mut now) = (0, 12_345);
             for _ in 0..100 {
                 if !one(&mut due, now, quota) {
-                    let wait = wait(backlog(due, now, quota), 1, quota);
+                    let wait = wait(backlog(due, now), 1, quota);
                     now += u64::try_from(wait.as_nanos()).unwrap();
                     assert!(!one(&mut due, now - 1, quota));
                     assert!(one(&mut due, now, quota));
@@ -132,10 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_numbers_is_no_panic() {
-        let quota = Quota::new(1, Duration::from_secs(3_000_000_000)).unwrap().burst(u32::MAX);
+    fn the_end_of_numbers_is_no_panic_and_no_room() {
+        let quota = Quota::new(1, Duration::from_secs(3_000_000_000)).unwrap();
+        let quota = Quota { burst: NonZeroU32::MAX, ..quota };
+        assert!(has_room(0, room(0, quota), quota) && !has_room(0, u32::MAX, quota));
         for (due, now) in [(u64::MAX, 0), (u64::MAX, u64::MAX), (0, u64::MAX)] {
-            let backlog = backlog(due, now, quota);
+            let backlog = backlog(due, now);
             let _ = (room(backlog, quota), wait(backlog, u32::MAX, quota), next(backlog, quota));
         }
     }

@@ -1,10 +1,11 @@
 //! Who is counted.
 
-use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
+use super::NamedQuota;
 use crate::principal::Principal;
 
 /// Whose quota a request spends: 128 bits of a SHA-256, of fixed size whatever callers send.
@@ -104,15 +105,16 @@ impl RateKey {
         (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
     }
 
-    /// The same caller in a place that nobody can foresee, for one process: so nobody can have callers meet in one shard.
-    pub(crate) fn scattered(self, secret: &RandomState) -> Self {
-        Self([secret.hash_one(self.0), self.0[1]])
+    /// The caller's cell of one of several quotas.
+    pub(super) const fn of_quota(self, named: &NamedQuota) -> Self {
+        let [first, second] = self.0;
+        Self([first, second ^ named.mark()])
     }
 
-    /// The caller's cell of one of several quotas.
-    pub(super) fn nth(self, quota: usize) -> Self {
-        let [first, second] = self.0;
-        Self([first, second ^ u64::try_from(quota).unwrap_or(u64::MAX)])
+    /// A name as a number.
+    pub(super) fn mark(name: &str) -> u64 {
+        let [first, _] = Self::digest("quota", [name.as_bytes()]).0;
+        first
     }
 
     /// Which of `count` shards holds all cells of a caller.
@@ -141,6 +143,7 @@ impl std::fmt::Debug for RateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rate_limit::{Quota, Quotas};
 
     #[test]
     fn parties_are_kept_apart() {
@@ -161,25 +164,13 @@ mod tests {
     #[test]
     fn plans_and_quotas_have_cells_of_their_own() {
         let key = RateKey::of(&["ann"]);
-        assert_eq!((key.under(None), key.nth(0)), (key, key));
+        assert_eq!(key.under(None), key);
         assert_ne!(key.under(Some("gold")), key);
         assert_ne!(key.under(Some("gold")), key.under(Some("free")));
-        assert_ne!(key.nth(1), key);
-        assert_eq!(key.nth(1).shard(64), key.shard(64));
-    }
-
-    #[test]
-    fn who_meets_in_a_shard_cannot_be_foreseen() {
-        let key = RateKey::of(&["ann"]);
-        let shards = |secret: &RandomState| {
-            let neighbours = (0..10_000).map(|index: u32| RateKey::of(&[&index.to_string()]));
-            let neighbours = neighbours.filter(|other| other.shard(64) == key.shard(64));
-            neighbours.map(|key| key.scattered(secret).shard(64)).collect::<std::collections::HashSet<_>>()
-        };
-        let secret = RandomState::new();
-        assert_eq!(key.scattered(&secret), key.scattered(&secret));
-        assert_ne!(key.scattered(&secret), key.scattered(&RandomState::new()));
-        assert!(shards(&secret).len() > 32);
+        let quotas = Quotas::from(["a", "b"].map(|name| (name, Quota::per_second(1))));
+        let [a, b] = [0, 1].map(|index| key.of_quota(&quotas.as_slice()[index]));
+        assert_ne!(a, b);
+        assert_eq!(a.shard(64), b.shard(64));
     }
 
     /// Other processes, and other versions of this crate, come to the same.

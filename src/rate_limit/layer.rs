@@ -178,7 +178,7 @@ impl RateLimitLayer {
     }
 
     /// Sets how many cells are kept in memory, one for each caller and quota; 100,000 by default. See [`MemoryRateLimits`] for
-    /// what happens beyond. Starts the counts in memory anew.
+    /// what happens beyond. Starts those counts anew; a [store](Self::store) stays as it is.
     #[must_use]
     pub fn capacity(self, cells: usize) -> Self {
         self.change(|limit| limit.local = MemoryRateLimits::with(cells, Arc::clone(&limit.clock)))

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use http::Response;
 
+use super::Quotas;
 use super::events::Events;
 use super::headers::RateLimitHeaders;
 use super::memory::MemoryRateLimits;
 use super::plans::Plan;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::who::{Caller, Who};
-use super::{Quotas, gcra};
 use crate::error::{AuthError, Reason};
 use crate::store::{State, StoreError, StoreFuture};
 use crate::time::Clock;
@@ -39,7 +39,7 @@ pub enum OnStoreFailure {
 #[derive(Clone)]
 pub(super) struct Limit {
     pub(super) who: Who,
-    /// Shared with others; if there is none, `local` is all there is.
+    /// `None`: the counts are in memory.
     pub(super) store: Option<Arc<dyn RateLimitStore>>,
     pub(super) on_failure: OnStoreFailure,
     pub(super) local: MemoryRateLimits,
@@ -118,11 +118,7 @@ impl Limit {
             return Ok(self.told(plan, standing));
         }
         let quotas = self.quotas(plan).as_slice();
-        let violated: Vec<Arc<str>> = standing
-            .of(quotas)
-            .filter(|(named, backlog)| !gcra::has_room(*backlog, cost.get(), named.quota()))
-            .map(|(named, _)| Arc::clone(named.shared_name()))
-            .collect();
+        let violated = standing.violated(quotas, cost.get());
         self.events.refused(&violated, self.observe_only);
         if self.observe_only {
             return Ok(None);
@@ -153,8 +149,7 @@ impl Limit {
         if standing.granted() >= cost.get() {
             return Ok(None);
         }
-        let violated: Vec<Arc<str>> =
-            quotas.as_slice().iter().map(|named| Arc::clone(named.shared_name())).collect();
+        let violated = standing.violated(quotas.as_slice(), cost.get());
         self.events.refused(&violated, self.observe_only);
         if self.observe_only {
             return Ok(None);

@@ -75,7 +75,7 @@ impl Quota {
         Ok(Self { interval, burst })
     }
 
-    /// Sets how many requests may come at once, apart from the rate.
+    /// Sets how many requests may come at once, apart from the rate: no more than come back within a century.
     ///
     /// # Panics
     /// If `burst` is zero.
@@ -83,7 +83,10 @@ impl Quota {
     #[track_caller]
     #[expect(clippy::expect_used, reason = "documented: values written in the program")]
     pub fn burst(self, burst: u32) -> Self {
-        Self { burst: NonZeroU32::new(burst).expect("a burst allows at least one request"), ..self }
+        let burst = NonZeroU32::new(burst).expect("a burst allows at least one request");
+        let most = MAX_WINDOW_NANOS.div_euclid(self.interval.get());
+        let most = u32::try_from(most).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+        Self { burst: burst.min(most), ..self }
     }
 
     /// After how long one more request is allowed.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::Quota;
 use super::headers::policy_field;
+use super::{Quota, RateKey};
 use crate::error::ConfigError;
 
 /// What a quota is called that was given no name.
@@ -40,6 +40,8 @@ struct All {
 pub struct NamedQuota {
     name: Arc<str>,
     quota: Quota,
+    /// The name as a number; zero for the one that is given to quotas without.
+    mark: u64,
 }
 
 impl Quotas {
@@ -51,7 +53,7 @@ impl Quotas {
     pub fn new(named: impl IntoIterator<Item = (impl Into<Arc<str>>, Quota)>) -> Result<Self, ConfigError> {
         let wrong = |problem| Err(ConfigError::Setting { setting: "quotas", problem });
         let list: Box<[NamedQuota]> =
-            named.into_iter().map(|(name, quota)| NamedQuota { name: name.into(), quota }).collect();
+            named.into_iter().map(|(name, quota)| NamedQuota::new(name.into(), quota)).collect();
         if list.is_empty() {
             return wrong("must be at least one; callers without limit have `Quotas::unlimited()`");
         }
@@ -90,15 +92,17 @@ impl Quotas {
 
     /// One of so many parts of each, with room for at least one request of this cost.
     pub(super) fn part(&self, parts: NonZeroU32, cost: NonZeroU32) -> Self {
-        let part = |named: &NamedQuota| NamedQuota {
-            name: Arc::clone(&named.name),
-            quota: named.quota.part(parts, cost),
-        };
+        let part = |named: &NamedQuota| NamedQuota { quota: named.quota.part(parts, cost), ..named.clone() };
         Self::of(self.as_slice().iter().map(part).collect())
     }
 }
 
 impl NamedQuota {
+    fn new(name: Arc<str>, quota: Quota) -> Self {
+        let mark = if *name == *DEFAULT_NAME { 0 } else { RateKey::mark(&name) };
+        Self { name, quota, mark }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -111,6 +115,10 @@ impl NamedQuota {
         self.quota
     }
 
+    pub(super) const fn mark(&self) -> u64 {
+        self.mark
+    }
+
     pub(super) const fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
@@ -119,7 +127,7 @@ impl NamedQuota {
 /// A quota by itself is called `default`.
 impl From<Quota> for Quotas {
     fn from(quota: Quota) -> Self {
-        Self::of(Box::new([NamedQuota { name: DEFAULT_NAME.into(), quota }]))
+        Self::of(Box::new([NamedQuota::new(DEFAULT_NAME.into(), quota)]))
     }
 }
 

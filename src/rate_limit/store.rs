@@ -1,5 +1,6 @@
 //! Where the counts live.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -24,7 +25,7 @@ pub trait RateLimitStore: Send + Sync + 'static {
 pub struct Charge<'a> {
     /// Who spends.
     pub key: RateKey,
-    /// Of what. For one key they are always the same, in the same order.
+    /// Of what. For one key, those of one name are the same.
     pub quotas: &'a [NamedQuota],
     /// How much has to be spent, or nothing.
     pub cost: u32,
@@ -93,6 +94,13 @@ impl Standing {
     /// Before that it is of no use to come again.
     pub(super) const fn earliest(&self) -> Duration {
         self.not_before
+    }
+
+    /// The names of the quotas that have no room for this much.
+    pub(super) fn violated(&self, quotas: &[NamedQuota], cost: u32) -> Vec<Arc<str>> {
+        let violated =
+            self.of(quotas).filter(|(named, backlog)| !gcra::has_room(*backlog, cost, named.quota()));
+        violated.map(|(named, _)| Arc::clone(named.shared_name())).collect()
     }
 
     /// After how long there is room for this much.

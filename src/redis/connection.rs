@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{Client, RedisError};
 
 use crate::error::ConfigError;
 use crate::store::StoreError;
+use crate::time::{Clock as _, SystemClock};
 
 /// What our keys begin with, unless [`Redis::namespace`] says otherwise.
 const NAMESPACE: &str = "portcullis";
@@ -35,7 +36,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 pub struct Redis {
     client: Client,
     namespace: Arc<str>,
-    connection: Arc<Mutex<Option<ConnectionManager>>>,
+    connection: Arc<Mutex<Option<Made>>>,
+}
+
+/// A connection, and when it was begun.
+struct Made {
+    manager: ConnectionManager,
+    at: Instant,
 }
 
 impl Redis {
@@ -64,11 +71,11 @@ impl Redis {
     pub(super) fn connection(&self) -> Result<ConnectionManager, StoreError> {
         let mut connection = self.lock();
         if let Some(known) = &*connection {
-            return Ok(known.clone());
+            return Ok(known.manager.clone());
         }
-        if tokio::runtime::Handle::try_current().is_err() {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(StoreError::new("Redis cannot be asked outside of a tokio runtime"));
-        }
+        };
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
@@ -76,16 +83,22 @@ impl Redis {
             .set_max_delay(RETRY_AFTER);
         let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config);
         let manager = manager.map_err(store_error)?;
-        Ok(connection.insert(manager).clone())
+        let mut connecting = manager.clone();
+        // It gets on by being waited for, and who asks may give up before it is there.
+        runtime.spawn(async move { ::redis::cmd("PING").query_async::<()>(&mut connecting).await });
+        *connection = Some(Made { manager: manager.clone(), at: SystemClock.instant() });
+        Ok(manager)
     }
 
-    /// Makes another connection with the next question: the other end of this one may be gone without a word.
+    /// Makes another connection with the next question: the other end of this one may be gone without a word. One that was begun a
+    /// moment ago stays: it may be on its way still, and with a new one each time a server that is slow would never be reached.
     #[cfg(feature = "rate-limit")]
     pub(super) fn reconnect(&self) {
-        *self.lock() = None;
+        let now = SystemClock.instant();
+        self.lock().take_if(|made| now.saturating_duration_since(made.at) >= CONNECT_TIMEOUT);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Made>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,10 +21,10 @@ for i, key in ipairs(KEYS) do
   local seconds, nanos = string.match(due or '', '^(%d+) (%d+)$')
   if seconds then
     backlog = (tonumber(seconds) - now) * 1e9 + (tonumber(nanos) - fraction)
-    backlog = math.max(0, math.min(backlog, capacity))
+    backlog = math.max(0, backlog)
   end
   intervals[i], backlogs[i] = interval, backlog
-  granted = math.min(granted, math.floor((capacity - backlog) / interval))
+  granted = math.min(granted, math.max(0, math.floor((capacity - backlog) / interval)))
 end
 
 if granted < cost then

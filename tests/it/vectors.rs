@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::support::{AUDIENCE, issuer_of, judge, key, token};
 
-fn folder() -> Option<PathBuf> {
+/// `None` if it is not named, said loudly.
+pub fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("PORTCULLIS_VECTORS").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("SKIPPED: PORTCULLIS_VECTORS is not set");
@@ -21,7 +22,7 @@ fn folder() -> Option<PathBuf> {
     folder
 }
 
-fn read(folder: &Path, file: &str) -> Value {
+pub fn read(folder: &Path, file: &str) -> Value {
     serde_json::from_slice(&fs::read(folder.join(file)).unwrap()).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! Limits: who is counted together, where the counts live, and what those are told who come too often.
+//! Who is counted together, and who is told to wait.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,37 +12,9 @@ use portcullis::test_util::ManualClock;
 use portcullis::{AuthLayer, PeerAddr, Principal, Quota, RateKey, RateLimitLayer, Reason, require_scopes};
 use tower::ServiceExt as _;
 
+use super::{TOO_OFTEN, app, parties, statuses};
 use crate::stub::{Stub, ask, challenges, header, request};
 use crate::support::outcome;
-
-const TOO_OFTEN: StatusCode = StatusCode::TOO_MANY_REQUESTS;
-
-/// Reads `ISSUER~CLIENT~SUBJECT`, each of which may be empty.
-fn parties(method: &'static str) -> Stub {
-    Stub::judging(move |secret| {
-        let parts: Vec<&str> = secret.split('~').collect();
-        let principal = Principal::builder(method).client_id(parts[1]).subject(parts[2]);
-        Ok(if parts[0].is_empty() { principal } else { principal.issuer(parts[0]) }.build())
-    })
-}
-
-/// Two routes beneath one limit and one layer.
-fn app(limit: RateLimitLayer, stub: Stub) -> Router {
-    let method = get(async || "a").post(async || "a");
-    Router::new()
-        .route("/a", method)
-        .route("/b", get(async || "b"))
-        .layer(limit)
-        .layer(AuthLayer::new(stub).optional())
-}
-
-async fn statuses(app: &Router, lines: &[&str], secret: &str) -> Vec<u16> {
-    let mut statuses = Vec::new();
-    for line in lines {
-        statuses.push(ask(app, line, secret).await.status().as_u16());
-    }
-    statuses
-}
 
 /// axum calls `Layer::layer` once for each route: counts made there would multiply.
 #[tokio::test]
