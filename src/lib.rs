@@ -92,7 +92,7 @@ pub mod axum;
 mod backoff;
 #[cfg(feature = "api-keys")]
 mod base62;
-#[cfg(any(feature = "jwt", feature = "api-keys", feature = "redis"))]
+#[cfg(any(feature = "jwt", feature = "api-keys", all(feature = "redis", feature = "rate-limit")))]
 mod breaker;
 mod challenge;
 mod credential;

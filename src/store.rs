@@ -40,7 +40,7 @@ impl<T> StoreAnswer<T> {
         }
     }
 
-    #[cfg(feature = "jwt")]
+    #[cfg(any(feature = "jwt", feature = "rate-limit"))]
     pub(crate) fn into_state(self) -> State<T> {
         self.0
     }
