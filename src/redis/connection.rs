@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, RedisError};
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
+};
+use tokio::time::timeout;
 
 use crate::error::ConfigError;
 use crate::store::StoreError;
+use crate::time::{Clock, SystemClock};
 
 /// What our keys begin with, unless [`Redis::namespace`] says otherwise.
 const NAMESPACE: &str = "portcullis";
@@ -19,13 +23,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// For an answer that nobody has given up before.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection on which nothing was heard for so long although something was asked is given up. The client itself does not:
+/// where the other end is gone without a word it would wait until TCP gives up, after minutes.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Longest time between two attempts to reach a server that is away: what comes back is noticed at once.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// A Redis server 6.2 or newer, or one that speaks like it, for what several processes share: [`RedisRateLimits`](super::RedisRateLimits).
+/// A Redis server 6.2 or newer, or one that speaks like it, for what several processes share: `RedisRateLimits` (feature
+/// `rate-limit`), [`RedisRevocations`](super::RedisRevocations) and `RedisSingleUse` (feature `jwt`).
 ///
 /// Nothing is sent before it is needed. All clones share one connection, on which many questions are under way at once; where it is
-/// lost another one is made. In a cluster each of our commands is about keys of one slot; the client itself is made for a
+/// lost another one is made, and what was under way on it fails. In a cluster each of our commands is about keys of one slot; the client itself is made for a
 /// single server or a proxy before the cluster.
 ///
 /// # Security
@@ -36,6 +45,8 @@ pub struct Redis {
     client: Client,
     namespace: Arc<str>,
     connection: Arc<Mutex<Option<ConnectionManager>>>,
+    /// Since when nothing was heard of what was asked.
+    silent_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Redis {
@@ -47,7 +58,8 @@ impl Redis {
     pub fn open(url: &str) -> Result<Self, ConfigError> {
         let wrong = |_| ConfigError::Setting { setting: "redis", problem: "is no URL of a Redis server" };
         let client = Client::open(url).map_err(wrong)?;
-        Ok(Self { client, namespace: NAMESPACE.into(), connection: Arc::default() })
+        let (connection, silent_since) = (Arc::default(), Arc::default());
+        Ok(Self { client, namespace: NAMESPACE.into(), connection, silent_since })
     }
 
     /// Sets what all keys begin with; `portcullis` by default. Services with the same callers and other quotas need another.
@@ -66,9 +78,7 @@ impl Redis {
         if let Some(known) = &*connection {
             return Ok(known.clone());
         }
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(StoreError::new("Redis cannot be asked outside of a tokio runtime"));
-        }
+        needs_runtime()?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
@@ -80,14 +90,76 @@ impl Redis {
     }
 
     /// Makes another connection with the next question: the other end of this one may be gone without a word.
-    #[cfg(feature = "rate-limit")]
     pub(super) fn reconnect(&self) {
         *self.lock() = None;
+    }
+
+    /// A connection that nobody else uses, for questions that are answered when something happens.
+    pub(super) async fn own_connection(&self) -> Result<MultiplexedConnection, StoreError> {
+        needs_runtime()?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(None);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        within(CONNECT_TIMEOUT, connecting).await.map_err(store_error)
+    }
+
+    /// What it answers within this time, by the connection that all share; or the error that it answers.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<RedisResult<T>, StoreError> {
+        self.give_up_silence();
+        let mut connection = self.connection()?;
+        self.silence().get_or_insert(SystemClock.instant());
+        let answer = within(limit, command.query_async(&mut connection)).await;
+        match &answer {
+            Err(error) if is_late(error) => self.give_up_silence(),
+            // The server that is asked for became another one, and this connection is to the old.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) => self.reconnect(),
+            _ => *self.silence() = None,
+        }
+        Ok(answer)
+    }
+
+    /// Whoever gave up waiting did not say so: the next question finds out.
+    fn give_up_silence(&self) {
+        let mut since = self.silence();
+        let silent = since.map(|since| SystemClock.instant().saturating_duration_since(since));
+        if silent.is_some_and(|silent| silent >= SILENCE) {
+            *since = None;
+            self.reconnect();
+        }
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.silent_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn needs_runtime() -> Result<(), StoreError> {
+    let missing = |_| StoreError::new("Redis cannot be asked outside of a tokio runtime");
+    tokio::runtime::Handle::try_current().map(|_| ()).map_err(missing)
+}
+
+/// What it is about to give, or an error by then.
+pub(super) async fn within<T>(
+    limit: Duration,
+    asking: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    let late = |_| Err(RedisError::from((ErrorKind::Io, LATE)));
+    timeout(limit, asking).await.unwrap_or_else(late)
+}
+
+const LATE: &str = "no answer in time";
+
+fn is_late(error: &RedisError) -> bool {
+    error.is_timeout() || (error.kind() == ErrorKind::Io && error.to_string().starts_with(LATE))
 }
 
 /// The text alone is kept: it says what the server said, and nothing of the URL.

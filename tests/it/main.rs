@@ -37,6 +37,7 @@ mod readiness;
 mod real_clients;
 mod redis;
 mod reject;
+mod shared;
 mod signed_requests;
 mod sql;
 mod stub;
