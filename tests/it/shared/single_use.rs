@@ -1,14 +1,17 @@
 //! Tokens that open one request, whichever process it comes to.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use portcullis::{
-    AuthLayer, ClientSecret, MemoryClientSecrets, Reason, RedisSingleUse, ScopeSet,
+    AuthLayer, ClientSecret, MemoryClientSecrets, Reason, Redis, RedisSingleUse, ScopeSet,
     SignedRequestAuthenticator, SigningClient, SingleUse, SingleUseToken, Spend, StoreError,
 };
 use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{SECOND, open};
@@ -153,6 +156,48 @@ async fn a_server_that_hangs_or_is_away_is_an_error_soon_and_back_soon() {
     while spend(&store, 5, SECOND).await.is_err() {
         assert!(start.elapsed() < 2 * SECOND);
     }
+}
+
+/// As where a machine is gone or fails over behind its address: the old connection stays open, and nothing comes back on it.
+#[tokio::test]
+async fn a_connection_whose_other_end_is_gone_without_a_word_is_given_up() {
+    let Some(server) = Server::start() else { return };
+    let (address, gone) = way_to(&server).await;
+    let store = RedisSingleUse::new(Redis::open(&format!("redis://{address}")).unwrap());
+    assert_eq!(spend(&store, 1, SECOND).await.unwrap(), Spend::Spent);
+    gone.send_replace(());
+    // Whoever waits less than we do tells nothing of it.
+    for _ in 0..3 {
+        let asking = spend(&store, 2, SECOND);
+        assert!(tokio::time::timeout(SECOND / 10, asking).await.is_err());
+    }
+    let start = Instant::now();
+    while spend(&store, 2, SECOND).await.is_err() {
+        assert!(start.elapsed() < 3 * SECOND);
+    }
+    assert_eq!(spend(&store, 1, SECOND).await.unwrap(), Spend::AlreadySpent);
+}
+
+/// A way to the server, on which all that is connected hears nothing more once something is sent to it.
+async fn way_to(server: &Server) -> (SocketAddr, watch::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, port) =
+        (listener.local_addr().unwrap(), server.url().rsplit_once(':').unwrap().1.to_owned());
+    let (gone, is_gone) = watch::channel(());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+            let mut is_gone = is_gone.clone();
+            is_gone.mark_unchanged();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    _ = is_gone.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, gone)
 }
 
 fn layer(store: RedisSingleUse) -> AuthLayer<SignedRequestAuthenticator> {
