@@ -9,6 +9,7 @@ use crate::backoff::backoff;
 const THRESHOLD: u32 = 5;
 
 /// Whether an authority is asked.
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BreakerState {
@@ -109,6 +110,7 @@ impl Breaker {
         }
     }
 
+    #[cfg(any(feature = "jwt", feature = "api-keys"))]
     pub(crate) fn state(&self, now: Instant) -> BreakerState {
         match self.phase {
             Phase::Closed => BreakerState::Closed,

@@ -40,6 +40,8 @@
 //! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
 //! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own; [`AuthLayer::limit_failures`] turns away addresses
 //!   that guess.
+//! - [`Redis`] is what several processes share: their limits (`RedisRateLimits`), their revocations (`RedisRevocations`) and
+//!   the tokens that were used (`RedisSingleUse`).
 //! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`reject`]), and
 //!   [`AuthLayer::on_reject`] makes the bodies, also for what is refused beneath.
 //!
@@ -93,7 +95,7 @@ pub mod axum;
 mod backoff;
 #[cfg(feature = "api-keys")]
 mod base62;
-#[cfg(any(feature = "jwt", feature = "api-keys", feature = "redis"))]
+#[cfg(any(feature = "jwt", feature = "api-keys", all(feature = "redis", feature = "rate-limit")))]
 mod breaker;
 mod challenge;
 mod credential;
@@ -165,10 +167,12 @@ pub use rate_limit::{
     Charge, LeasedRateLimits, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas,
     RateKey, RateLimitHeaders, RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
 };
-#[cfg(feature = "redis")]
-pub use redis::Redis;
 #[cfg(all(feature = "redis", feature = "rate-limit"))]
 pub use redis::RedisRateLimits;
+#[cfg(all(feature = "redis", feature = "jwt"))]
+pub use redis::RedisSingleUse;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisRevocations, RedisRevocationsStatus};
 pub use reject::{EmptyBody, Reject, problem_json};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

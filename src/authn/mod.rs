@@ -21,7 +21,7 @@ pub(crate) mod jwt;
 mod layer;
 mod memory;
 mod or;
-mod revocations;
+pub(crate) mod revocations;
 mod service;
 mod settings;
 mod shared_caches;

@@ -13,14 +13,14 @@ use crate::time::{Clock, Moment, SystemClock};
 const CAPACITY: usize = 100_000;
 
 /// Clocks differ, and credentials are accepted a little after their end.
-const SLACK: Duration = Duration::from_secs(300);
+pub(crate) const SLACK: Duration = Duration::from_secs(300);
 
 /// A list in the memory of this process.
 ///
 /// An entry stays until nothing that it could speak of is valid any more: the longest lifetime of any credential, which is
 /// given to [`new`](Self::new), after it was entered or after the time before which it counts, whichever is later, and five
 /// minutes for clocks that differ. It is never driven out before: a full list refuses new entries. It is empty after a restart:
-/// who needs more fills it again when starting.
+/// who needs more fills it again when starting, or has a list that processes share, `RedisRevocations` (feature `redis`).
 ///
 /// Clones are the same list.
 ///
@@ -70,6 +70,16 @@ impl Entry {
     fn is_over(&self, now: Moment) -> bool {
         self.leaves <= now.wall && self.elapses <= now.instant
     }
+}
+
+/// One of a list, as others may copy it.
+#[cfg(feature = "redis")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RevocationsEntry {
+    pub(crate) mark: Mark,
+    pub(crate) before: Option<SystemTime>,
+    /// How long it has yet to stay.
+    pub(crate) stays: Duration,
 }
 
 /// The list is full: nothing was entered, and what it was to call back stays valid.
@@ -141,10 +151,40 @@ impl MemoryRevocations {
     }
 
     fn enter(&self, mark: Mark, before: Option<SystemTime>) -> Result<(), RevocationsFull> {
-        let list = &self.list;
-        let now = list.now();
+        let now = self.list.now();
         let after = before.and_then(|before| before.duration_since(now.wall).ok()).unwrap_or_default();
-        let stays = list.longest_lifetime.saturating_add(SLACK).saturating_add(after);
+        let stays = self.list.longest_lifetime.saturating_add(SLACK).saturating_add(after);
+        self.enter_for(mark, before, stays, now)
+    }
+
+    /// Enters what others called back, unless it has left already. It `stays` at least for so long from now on.
+    #[cfg(feature = "redis")]
+    pub(crate) fn copy(&self, entry: &RevocationsEntry) -> Result<(), RevocationsFull> {
+        let RevocationsEntry { mark, before, stays } = *entry;
+        if stays.is_zero() { Ok(()) } else { self.enter_for(mark, before, stays, self.list.now()) }
+    }
+
+    /// All that counts now, for others to copy.
+    #[cfg(feature = "redis")]
+    pub(crate) fn entries(&self) -> Vec<RevocationsEntry> {
+        let now = self.list.now();
+        let of = |(mark, entry): (&Mark, &Entry)| {
+            let by_wall = entry.leaves.duration_since(now.wall).unwrap_or_default();
+            let stays = by_wall.max(entry.elapses.saturating_duration_since(now.instant));
+            RevocationsEntry { mark: *mark, before: entry.before, stays }
+        };
+        let entries = self.list.read();
+        entries.by_mark.iter().map(of).filter(|entry| !entry.stays.is_zero()).collect()
+    }
+
+    fn enter_for(
+        &self,
+        mark: Mark,
+        before: Option<SystemTime>,
+        stays: Duration,
+        now: Moment,
+    ) -> Result<(), RevocationsFull> {
+        let list = &self.list;
         let leaves = now.wall.checked_add(stays).zip(now.instant.checked_add(stays));
         let (leaves, elapses) = leaves.ok_or(RevocationsFull)?;
         let mut entry = Entry { before, leaves, elapses };

@@ -10,6 +10,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use memory::{MemoryRevocations, RevocationsFull};
+#[cfg(feature = "redis")]
+pub(crate) use memory::{RevocationsEntry, SLACK};
 
 use crate::credential::looks_like_jwt;
 use crate::principal::Principal;

@@ -25,7 +25,7 @@ const SWEEP: usize = 16;
 /// 503 until others have left: with the usual million that is some 11,000 requests a second, and 1,100 of one client.
 ///
 /// A restart forgets: what was used within the last minute can be used once more. Two processes that do not share a store accept
-/// a token once each. Clones are the same store.
+/// a token once each: `RedisSingleUse` (feature `redis`) is shared. Clones are the same store.
 ///
 /// ```
 /// use portcullis::{MemorySingleUse, SingleUse, SingleUseToken, Spend};
