@@ -5,7 +5,7 @@
 //! `--introspect URL --client-id ID --client-secret SECRET` lets it ask the issuer: about opaque tokens, and about any token that is
 //! used to delete something. `--api-keys sqlite://FILE` or `postgres://…` adds API keys, which `keys create` and its siblings manage
 //! while the server runs, and `--signed-clients FILE` clients that sign their requests. With `--redis URL` several servers
-//! count together how often each client comes, and `--quota N/SECONDS:BURST` says how often it may.
+//! count together how often each client comes, and know of the same revocations; `--quota N/SECONDS:BURST` says how often it may.
 
 mod keys;
 mod options;
@@ -18,11 +18,16 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use portcullis::test_util::FakeAuthorizationServer;
-use portcullis::{ApiKeys, IssuedApiKey, NewApiKey, RateLimitLayer, Redis, RedisRateLimits, ScopeSet};
+use portcullis::{
+    ApiKeys, IssuedApiKey, NewApiKey, RateLimitLayer, Redis, RedisRateLimits, RedisRevocations, ScopeSet,
+};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use options::{API_KEYS, Command, Options};
+
+/// No token is accepted that lives longer.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -58,11 +63,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tracing::warn!(%error, "starting without keys; they are fetched when they are needed");
     }
 
-    let mut limit = RateLimitLayer::per_client(options.quota);
+    let (mut limit, mut revoked) = (RateLimitLayer::per_client(options.quota), None);
     if let Some(url) = &options.redis {
-        limit = limit.store(RedisRateLimits::new(Redis::open(url)?.namespace("todo")));
+        let redis = Redis::open(url)?.namespace("todo");
+        limit = limit.store(RedisRateLimits::new(redis.clone()));
+        revoked = Some(RedisRevocations::connect(redis, LONGEST_LIFETIME).await?);
     }
-    let app = routes::app(protection, limit);
+    let app = routes::app(protection, limit, revoked);
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");

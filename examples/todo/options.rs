@@ -57,7 +57,7 @@ pub struct Server {
     /// Requests of each client: `N/SECONDS` or `N/SECONDS:BURST`.
     #[arg(long, default_value = "600/60", value_parser = parse_quota)]
     pub quota: Quota,
-    /// A Redis in which several of these servers count together: `redis://…` or `rediss://…`.
+    /// A Redis in which several of these servers count together and find what was revoked: `redis://…` or `rediss://…`.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
 }

@@ -10,7 +10,8 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use http::StatusCode;
 use portcullis::{
-    AuthError, AuthLayer, Principal, PrincipalId, RateLimitLayer, problem_json, require_scopes,
+    AuthError, AuthLayer, Principal, PrincipalId, RateLimitLayer, RedisRevocations, problem_json,
+    require_scopes,
 };
 use serde_json::{Value, json};
 
@@ -20,8 +21,11 @@ use crate::protection::Protection;
 const MAX_BODY: usize = 64 * 1024;
 
 /// All routes, with what guards each.
-pub fn app(protection: Protection, limit: RateLimitLayer) -> Router {
-    let auth = AuthLayer::new(protection.authenticator).on_reject(problem_json);
+pub fn app(protection: Protection, limit: RateLimitLayer, revoked: Option<RedisRevocations>) -> Router {
+    let mut auth = AuthLayer::new(protection.authenticator).on_reject(problem_json);
+    if let Some(list) = revoked {
+        auth = auth.revocations(list);
+    }
     let mut may_delete = require_scopes(["todo:write"]);
     if protection.can_ask {
         // What is gone is gone: whoever knows is asked about this very request.

@@ -6,6 +6,7 @@ mod processes;
 mod revocations;
 mod single_use;
 mod stream;
+mod tls;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
