@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::limit::OnStoreFailure;
+use super::store::OnStoreFailure;
 use crate::store::StoreError;
 use crate::time::OncePerSecond;
 

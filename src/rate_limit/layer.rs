@@ -8,11 +8,11 @@ use tower_layer::Layer;
 
 use super::events::{Events, RateLimitStatus};
 use super::headers::RateLimitHeaders;
-use super::limit::{Limit, OnStoreFailure};
+use super::limit::Limit;
 use super::memory::MemoryRateLimits;
 use super::plans::{PlanBy, Plans};
 use super::service::RateLimit;
-use super::store::RateLimitStore;
+use super::store::{OnStoreFailure, RateLimitStore};
 use super::who::{By, Who};
 use super::{Quotas, RateKey};
 use crate::authn::RequestContext;
@@ -26,7 +26,7 @@ use crate::time::{Clock, SystemClock};
 /// Put it beneath the [`AuthLayer`](crate::AuthLayer), so that it knows who is calling: a credential that is refused spends nobody's
 /// quota. All clones share the counts, and so do the services of all routes that one layer covers. Where two limits cover a route a
 /// request spends from both, and from the outer one also if the inner one refuses; several quotas on one layer are spent together or
-/// not at all.
+/// not at all. Give the quotas of several limits different names: by these their callers tell them apart.
 ///
 /// ```
 /// use portcullis::{Quota, Quotas, RateLimitLayer};
@@ -125,8 +125,8 @@ impl RateLimitLayer {
         self.change(|limit| limit.who.change_plans(|plans| plans.by(by)))
     }
 
-    /// Has a function name the plan of a caller, from nothing but the principal: it is asked once for a verdict that is used
-    /// again.
+    /// Has a function name the plan of a caller, from nothing but the principal: what it says is kept with a verdict that is used
+    /// again, where this is the first limit that the caller meets.
     #[must_use]
     pub fn plan_by(self, plan: impl Fn(&Principal) -> Option<String> + Send + Sync + 'static) -> Self {
         let by = PlanBy::Own(Arc::new(plan));

@@ -6,35 +6,19 @@ use std::time::Duration;
 
 use http::Response;
 
-use super::Quotas;
 use super::events::Events;
 use super::headers::RateLimitHeaders;
 use super::memory::MemoryRateLimits;
 use super::plans::Plan;
-use super::store::{Charge, RateLimitStore, Standing};
+use super::store::{Charge, OnStoreFailure, RateLimitStore, Standing};
 use super::who::{Caller, Who};
+use super::{NamedQuota, Quotas};
 use crate::error::{AuthError, Reason};
 use crate::store::{State, StoreError, StoreFuture};
 use crate::time::Clock;
 
 /// When to come again where the store cannot be asked.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What happens to requests while the store cannot be asked. Each is counted: see [`RateLimitStatus`](super::RateLimitStatus).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnStoreFailure {
-    /// They pass, uncounted. The default: a limiter that is away should not take the service along.
-    #[default]
-    Open,
-    /// They are refused with 503.
-    Closed,
-    /// They are limited by this process alone, in memory: each quota is divided by how many processes there are.
-    Local {
-        /// How many processes share the store.
-        processes: NonZeroU32,
-    },
-}
 
 #[derive(Clone)]
 pub(super) struct Limit {
@@ -88,7 +72,7 @@ impl Limit {
             return Checked::Judged(Ok(None));
         }
         if quotas.iter().any(|named| named.quota().capacity() < cost.get()) {
-            return Checked::Judged(Err(AuthError::from(Reason::CostTooHigh).into()));
+            return Checked::Judged(self.too_dear(quotas, cost));
         }
         let charge = Charge::new(caller.key, quotas, cost.get());
         let Some(store) = &self.store else {
@@ -98,6 +82,17 @@ impl Limit {
             State::Ready(said) => Checked::Judged(self.conclude(caller, cost, said)),
             State::Boxed(future) => Checked::Asking(caller, future),
         }
+    }
+
+    /// No caller could ever come: that is a mistake, and in a trial one more that would have been refused.
+    fn too_dear(&self, quotas: &[NamedQuota], cost: NonZeroU32) -> Judged {
+        if !self.observe_only {
+            return Err(AuthError::from(Reason::CostTooHigh).into());
+        }
+        let small = quotas.iter().filter(|named| named.quota().capacity() < cost.get());
+        let violated: Vec<_> = small.map(|named| Arc::clone(named.shared_name())).collect();
+        self.events.refused(&violated, true);
+        Ok(None)
     }
 
     /// What the store's answer means.

@@ -1,5 +1,6 @@
 //! Where the counts live.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,22 @@ pub trait RateLimitStore: Send + Sync + 'static {
     /// The request waits for the answer: a store that does I/O bounds the time that it takes and the questions that are under
     /// way, and gives an error beyond.
     fn charge(&self, charge: &Charge<'_>) -> StoreAnswer<Standing>;
+}
+
+/// What happens to requests while the store cannot be asked. Each is counted: see [`RateLimitStatus`](super::RateLimitStatus).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnStoreFailure {
+    /// They pass, uncounted. The default: a limiter that is away should not take the service along.
+    #[default]
+    Open,
+    /// They are refused with 503.
+    Closed,
+    /// They are limited by this process alone, in memory: each quota is divided by how many processes there are.
+    Local {
+        /// How many processes share the store.
+        processes: NonZeroU32,
+    },
 }
 
 /// What is to be spent, and by whom.

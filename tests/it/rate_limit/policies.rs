@@ -86,9 +86,14 @@ async fn a_cost_that_nobody_can_ever_pay_is_our_fault() {
         (6, StatusCode::INTERNAL_SERVER_ERROR, Some(Reason::CostTooHigh)),
         (u32::MAX, StatusCode::INTERNAL_SERVER_ERROR, Some(Reason::CostTooHigh)),
     ] {
-        let app = app(RateLimitLayer::per_subject(quotas).cost(cost), Stub::new("stub"));
-        let response = ask(&app, "GET /a", "ann").await;
+        let limit = || RateLimitLayer::per_subject(quotas).cost(cost);
+        let response = ask(&app(limit(), Stub::new("stub")), "GET /a", "ann").await;
         assert_eq!(outcome(&response), (status, reason), "{cost}");
+        // In a trial nobody is refused, for this reason neither.
+        let trial = limit().observe_only();
+        let response = ask(&app(trial.clone(), Stub::new("stub")), "GET /a", "ann").await;
+        assert_eq!(outcome(&response), (StatusCode::OK, None), "{cost}");
+        assert_eq!(trial.status().would_refuse, u64::from(reason.is_some()), "{cost}");
     }
     assert_eq!(Reason::CostTooHigh.code(), "cost_too_high");
 }
