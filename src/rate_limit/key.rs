@@ -117,10 +117,11 @@ impl RateKey {
         first
     }
 
-    /// Which of `count` shards holds all cells of a caller.
-    pub(super) fn shard(self, count: usize) -> usize {
-        let low = self.0[0] & 0xFFFF_FFFF;
-        usize::try_from(low).unwrap_or(0).checked_rem(count).unwrap_or(0)
+    /// Which of `count` shards holds all cells of a caller. Who does not know the secret cannot tell which callers meet there.
+    pub(super) fn shard(self, secret: u64, count: usize) -> usize {
+        // The upper bits of a product depend on all bits of both.
+        let spread = self.0[0].wrapping_mul(secret | 1) >> 56;
+        usize::try_from(spread).unwrap_or(0).checked_rem(count).unwrap_or(0)
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
         let quotas = Quotas::from(["a", "b"].map(|name| (name, Quota::per_second(1))));
         let [a, b] = [0, 1].map(|index| key.of_quota(&quotas.as_slice()[index]));
         assert_ne!(a, b);
-        assert_eq!(a.shard(64), b.shard(64));
+        assert_eq!(a.shard(7, 64), b.shard(7, 64));
     }
 
     /// Other processes, and other versions of this crate, come to the same.

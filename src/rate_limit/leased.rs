@@ -62,6 +62,7 @@ struct Inner<S> {
     largest_slice: u32,
     clock: Arc<dyn Clock>,
     shards: Box<[Mutex<HashMap<RateKey, Held>>]>,
+    secret: u64,
     random: RandomState,
     pauses: AtomicU64,
 }
@@ -106,8 +107,8 @@ impl<S: RateLimitStore> LeasedRateLimits<S> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let clock = Arc::new(SystemClock);
         let (random, pauses) = (RandomState::new(), AtomicU64::new(0));
-        let (lease, largest_slice) = (LEASE, u32::MAX);
-        Self { inner: Arc::new(Inner { store, lease, largest_slice, clock, shards, random, pauses }) }
+        let (lease, largest_slice, secret) = (LEASE, u32::MAX, random.hash_one(0));
+        Self { inner: Arc::new(Inner { store, lease, largest_slice, clock, shards, secret, random, pauses }) }
     }
 
     /// Sets for how long a slice may be spent; 1 second by default. Longer is fewer questions, and more that is admitted beyond the
@@ -256,7 +257,7 @@ impl<S: RateLimitStore> Inner<S> {
     }
 
     fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, HashMap<RateKey, Held>>> {
-        let shard = self.shards.get(key.shard(SHARDS))?;
+        let shard = self.shards.get(key.shard(self.secret, SHARDS))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
