@@ -11,7 +11,7 @@ use crate::time::nanos;
 /// A slice is to last for this part of a lease, so that little of it is lost: three quarters.
 const LASTS: (u32, u32) = (3, 4);
 
-/// A slice is at most so many times what was spent before: a caller who comes twice at once is not taken for a flood.
+/// A slice is at most so many times what was spent lately: a caller who comes twice at once is not taken for a flood.
 const GROWTH: u32 = 4;
 
 /// What was taken of a caller's quotas and may be spent here.
@@ -34,7 +34,15 @@ struct Taken {
     /// All that was asked for: the store has more.
     whole: bool,
     spent: u32,
+    /// What was spent of earlier ones, the less the longer ago: a small one is no sign of a caller who wants no more.
+    usual: u32,
     last_spent: Instant,
+}
+
+impl Taken {
+    fn lately(&self) -> u32 {
+        self.spent.max(self.usual)
+    }
 }
 
 /// What to do where it does not suffice.
@@ -81,7 +89,7 @@ impl Slice {
         let (part, whole) = LASTS;
         let wanted =
             pace.saturating_mul(part.into()).div_euclid(u128::from(took).saturating_mul(whole.into()).max(1));
-        u32::try_from(wanted).unwrap_or(u32::MAX).min(taken.spent.saturating_mul(GROWTH))
+        u32::try_from(wanted).unwrap_or(u32::MAX).min(taken.lately().saturating_mul(GROWTH))
     }
 
     /// Notes what the store said to a question for `cost` and up to so much, which was sent then. `pause`: when to ask again if it
@@ -106,7 +114,8 @@ impl Slice {
         }
         self.units = granted.saturating_sub(cost);
         let ends = asked.checked_add(lease).unwrap_or(asked);
-        self.taken = Some(Taken { at: asked, ends, whole, spent: cost, last_spent: asked });
+        let usual = self.taken.as_ref().map_or(0, Taken::lately).div_euclid(2);
+        self.taken = Some(Taken { at: asked, ends, whole, spent: cost, usual, last_spent: asked });
     }
 
     /// How the caller stands as far as this process knows, with what it holds.

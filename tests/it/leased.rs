@@ -107,6 +107,7 @@ async fn four_busy_processes_stay_within_the_bound_and_seldom_ask() {
     }
     assert_bound(&admitted, quota, lease);
     let total = admitted.len() as u64;
+    println!("{} questions for {total} admitted", world.calls());
     assert!((5900..=6200).contains(&total), "{total} admitted of 6,100");
     assert!(world.calls() * 20 <= total, "{} questions for {total} admitted", world.calls());
 }
