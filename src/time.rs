@@ -102,6 +102,34 @@ impl Moments {
     }
 }
 
+/// Nanoseconds since it was made, for who asks on every request: by the processor's own counter where the machine keeps that in
+/// step, at a third of the cost of asking the system.
+#[cfg(feature = "rate-limit")]
+pub(crate) enum Stopwatch {
+    Machine { counter: quanta::Clock, beginning: u64 },
+    Own { clock: Arc<dyn Clock>, beginning: Instant },
+}
+
+#[cfg(feature = "rate-limit")]
+impl Stopwatch {
+    pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
+        match own_clock {
+            Some(clock) => Self::Own { beginning: clock.instant(), clock },
+            None => {
+                let counter = quanta::Clock::new();
+                Self::Machine { beginning: counter.raw(), counter }
+            }
+        }
+    }
+
+    pub(crate) fn nanos(&self) -> u64 {
+        match self {
+            Self::Machine { counter, beginning } => counter.delta_as_nanos(*beginning, counter.raw()),
+            Self::Own { clock, beginning } => nanos(clock.instant().saturating_duration_since(*beginning)),
+        }
+    }
+}
+
 /// Enough for five centuries.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))

@@ -9,7 +9,7 @@ use {
     crate::peer::peer_addr,
     crate::proxies::TrustedProxies,
     crate::rate_limit::{MemoryRateLimits, Quota, RateKey},
-    crate::time::{Clock, SystemClock},
+    crate::time::Clock,
     std::future::Future,
     std::pin::Pin,
     std::sync::Arc,
@@ -56,8 +56,7 @@ struct Limit {
 #[cfg(feature = "rate-limit")]
 impl Failures {
     pub(super) fn limit(&mut self, quota: Quota, own_clock: Option<Arc<dyn Clock>>) {
-        let clock = own_clock.unwrap_or_else(|| Arc::new(SystemClock));
-        let (store, followed) = (MemoryRateLimits::by_clock(clock), Arc::new(Semaphore::new(FOLLOWED)));
+        let (store, followed) = (MemoryRateLimits::by_clock(own_clock), Arc::new(Semaphore::new(FOLLOWED)));
         self.limit = Some(Arc::new(Limit { quota, store, followed }));
     }
 

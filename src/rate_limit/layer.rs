@@ -18,7 +18,7 @@ use super::{Quotas, RateKey};
 use crate::authn::RequestContext;
 use crate::principal::Principal;
 use crate::proxies::TrustedProxies;
-use crate::time::{Clock, SystemClock};
+use crate::time::Clock;
 
 /// Refuses with 429 and `Retry-After` what comes too often, and tells everybody how they stand
 /// ([`RateLimitHeaders`](super::RateLimitHeaders)).
@@ -181,15 +181,15 @@ impl RateLimitLayer {
     /// what happens beyond. Starts those counts anew; a [store](Self::store) stays as it is.
     #[must_use]
     pub fn capacity(self, cells: usize) -> Self {
-        self.change(|limit| limit.local = MemoryRateLimits::with(cells, Arc::clone(&limit.clock)))
+        self.change(|limit| limit.local = MemoryRateLimits::with(cells, limit.own_clock.clone()))
     }
 
     /// Sets the clock. Starts the counts in memory anew; a [store](Self::store) has a clock of its own.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.change(|limit| {
-            limit.clock = Arc::new(clock);
-            limit.local = MemoryRateLimits::with(limit.local.capacity(), Arc::clone(&limit.clock));
+            limit.own_clock = Some(Arc::new(clock));
+            limit.local = MemoryRateLimits::with(limit.local.capacity(), limit.own_clock.clone());
         })
     }
 
@@ -208,7 +208,7 @@ impl RateLimitLayer {
             headers: RateLimitHeaders::default(),
             observe_only: false,
             events: Arc::new(Events::default()),
-            clock: Arc::new(SystemClock),
+            own_clock: None,
         };
         Self { limit: Arc::new(limit), cost: NonZeroU32::MIN }
     }

@@ -15,7 +15,7 @@ use super::who::{Caller, Who};
 use super::{NamedQuota, Quotas};
 use crate::error::{AuthError, Reason};
 use crate::store::{State, StoreError, StoreFuture};
-use crate::time::Clock;
+use crate::time::{Clock, SystemClock};
 
 /// When to come again where the store cannot be asked.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) struct Limit {
     pub(super) headers: RateLimitHeaders,
     pub(super) observe_only: bool,
     pub(super) events: Arc<Events>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) own_clock: Option<Arc<dyn Clock>>,
 }
 
 /// What is to be done with a request.
@@ -159,7 +159,8 @@ impl Limit {
     }
 
     pub(super) fn tell<B>(&self, told: &Told, response: &mut Response<B>) {
-        self.headers.write(self.quotas(told.plan), &told.standing, &*self.clock, response);
+        let clock = self.own_clock.as_deref().unwrap_or(&SystemClock);
+        self.headers.write(self.quotas(told.plan), &told.standing, clock, response);
     }
 
     fn quotas(&self, plan: Plan) -> &Quotas {

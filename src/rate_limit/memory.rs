@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::{Quota, RateKey, gcra};
 use crate::store::StoreAnswer;
-use crate::time::{Clock, SystemClock, nanos};
+use crate::time::{Clock, Stopwatch};
 
 /// How many callers are remembered: some 6 MiB for each quota.
 const DEFAULT_CAPACITY: usize = 100_000;
@@ -61,8 +61,7 @@ struct Table {
     capacity: usize,
     /// The cells of those for whom there is no room: as many as kinds of quotas. Locked after a shard, never before.
     overflow: Mutex<HashMap<Quota, u64>>,
-    clock: Arc<dyn Clock>,
-    beginning: Instant,
+    stopwatch: Stopwatch,
 }
 
 /// Cells by their key, as the time at which they are whole again.
@@ -83,13 +82,13 @@ impl MemoryRateLimits {
     /// An empty store for so many cells: one for each caller and quota.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self::with(capacity, Arc::new(SystemClock))
+        Self::with(capacity, None)
     }
 
     /// Brings a clock, and empties the store.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self::with(self.capacity(), Arc::new(clock))
+        Self::with(self.capacity(), Some(Arc::new(clock)))
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -97,15 +96,15 @@ impl MemoryRateLimits {
     }
 
     /// An empty one for the usual number of cells.
-    pub(crate) fn by_clock(clock: Arc<dyn Clock>) -> Self {
-        Self::with(DEFAULT_CAPACITY, clock)
+    pub(crate) fn by_clock(own_clock: Option<Arc<dyn Clock>>) -> Self {
+        Self::with(DEFAULT_CAPACITY, own_clock)
     }
 
-    pub(super) fn with(capacity: usize, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn with(capacity: usize, own_clock: Option<Arc<dyn Clock>>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let (capacity, beginning) = (capacity.div_ceil(SHARDS).max(1), clock.instant());
+        let (capacity, stopwatch) = (capacity.div_ceil(SHARDS).max(1), Stopwatch::new(own_clock));
         let (secret, overflow) = (RandomState::default().hash_one(0), Mutex::default());
-        Self { table: Arc::new(Table { shards, secret, capacity, overflow, clock, beginning }) }
+        Self { table: Arc::new(Table { shards, secret, capacity, overflow, stopwatch }) }
     }
 
     /// How many cells it holds, those that are whole included until room is needed.
@@ -159,7 +158,7 @@ impl RateLimitStore for MemoryRateLimits {
 
 impl Table {
     fn now(&self) -> u64 {
-        nanos(self.clock.instant().saturating_duration_since(self.beginning))
+        self.stopwatch.nanos()
     }
 
     /// All cells of a caller are in one shard, so that one lock is enough.
