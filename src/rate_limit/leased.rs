@@ -61,10 +61,15 @@ struct Inner<S> {
     lease: Duration,
     largest_slice: u32,
     clock: Arc<dyn Clock>,
-    shards: Box<[Mutex<HashMap<RateKey, Held>>]>,
+    shards: Box<[Mutex<Shard>]>,
     random: RandomState,
     pauses: AtomicU64,
 }
+
+/// A caller, and quotas by their names: layers that share the store may have others for the same caller.
+type Place = (RateKey, u64);
+
+type Shard = HashMap<Place, Held>;
 
 /// What is held of a caller's quotas, and the question for more.
 #[derive(Default)]
@@ -167,13 +172,14 @@ impl<S: RateLimitStore> RateLimitStore for LeasedRateLimits<S> {
 impl<S: RateLimitStore> Inner<S> {
     fn step(&self, charge: &Charge<'_>, now: Instant) -> Step {
         let Some(mut shard) = self.shard(charge.key) else { return Step::Bypass };
-        if !shard.contains_key(&charge.key) && shard.len() >= CAPACITY.div_euclid(SHARDS) {
+        let place = place(charge.key, charge.quotas);
+        if !shard.contains_key(&place) && shard.len() >= CAPACITY.div_euclid(SHARDS) {
             shard.retain(|_, held| held.is_asking() || held.slice.matters(now));
             if shard.len() >= CAPACITY.div_euclid(SHARDS) {
                 return Step::Bypass;
             }
         }
-        let held = shard.entry(charge.key).or_default();
+        let held = shard.entry(place).or_default();
         if let Some(standing) = held.slice.spend(charge.cost, now, charge.quotas) {
             return Step::Answer(standing);
         }
@@ -199,7 +205,7 @@ impl<S: RateLimitStore> Inner<S> {
         said: Result<Standing, StoreError>,
     ) -> Result<Standing, StoreError> {
         let Some(mut shard) = self.shard(waiting.key) else { return said };
-        let held = shard.entry(waiting.key).or_default();
+        let held = shard.entry(waiting.place()).or_default();
         held.asking = None;
         match said {
             Ok(standing) => {
@@ -225,7 +231,7 @@ impl<S: RateLimitStore> Inner<S> {
         loop {
             // It ends when the other end is dropped.
             while under_way.changed().await.is_ok() {}
-            if let Some(error) = self.failed(waiting.key) {
+            if let Some(error) = self.failed(waiting) {
                 return Err(error);
             }
             let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
@@ -243,8 +249,8 @@ impl<S: RateLimitStore> Inner<S> {
     }
 
     /// Why the question failed that was under way: everybody who waited for it is told the same.
-    fn failed(&self, key: RateKey) -> Option<StoreError> {
-        self.shard(key)?.get(&key)?.failed.clone()
+    fn failed(&self, waiting: &Waiting) -> Option<StoreError> {
+        self.shard(waiting.key)?.get(&waiting.place())?.failed.clone()
     }
 
     /// About a lease, three to five quarters: processes that ask at the same time would not go on doing so, and each finds
@@ -255,7 +261,7 @@ impl<S: RateLimitStore> Inner<S> {
         self.lease.div_f32(8.0).saturating_mul(eighths.saturating_add(6))
     }
 
-    fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, HashMap<RateKey, Held>>> {
+    fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.get(key.shard(SHARDS))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -277,6 +283,15 @@ impl Waiting {
     fn of(charge: &Charge<'_>) -> Self {
         Self { key: charge.key, quotas: charge.quotas.into(), cost: charge.cost }
     }
+
+    fn place(&self) -> Place {
+        place(self.key, &self.quotas)
+    }
+}
+
+fn place(key: RateKey, quotas: &[NamedQuota]) -> Place {
+    // One name has the number zero, so how many there are counts too.
+    (key, quotas.iter().fold(1, |names: u64, named| names.rotate_left(1) ^ named.mark()))
 }
 
 impl<S> Clone for LeasedRateLimits<S> {

@@ -245,3 +245,29 @@ async fn a_failure_is_told_to_all_who_waited_for_it() {
     }
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
+
+/// Layers may share a store, each with quotas of its own: a slice of one is none of another's.
+#[tokio::test]
+async fn what_is_taken_of_some_quotas_is_not_spent_under_others() {
+    let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
+    let all = [
+        Quotas::from([("api", Quota::per_hour(1000))]),
+        Quotas::from([("login", Quota::per_hour(2))]),
+        Quotas::from([("api", Quota::per_hour(1000)), ("login", Quota::per_hour(2))]),
+        Quotas::from(Quota::per_hour(1000)),
+        Quotas::from([("default", Quota::per_hour(1000)), ("search", Quota::per_hour(3))]),
+        Quotas::from([("search", Quota::per_hour(3))]),
+    ];
+    let mut granted = [0; 6];
+    for _ in 0..20 {
+        for (quotas, granted) in all.iter().zip(&mut granted) {
+            let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+            *granted += leased.charge(&charge).answer().await.unwrap().granted();
+        }
+    }
+    // One slice each, of counts that are shared by name.
+    assert_eq!(granted[0], 20);
+    assert_eq!(granted[1] + granted[2], 2, "{granted:?}");
+    assert_eq!(granted[3], 20);
+    assert_eq!(granted[4] + granted[5], 3, "{granted:?}");
+}
