@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 
 use super::slice::{Next, Slice};
 use super::store::{Charge, RateLimitStore, Standing};
@@ -39,6 +40,9 @@ const SHARDS: usize = 16;
 /// What is not spent within the lease is lost, which is at most three times what the caller spent before. A request may be refused
 /// until the lease is over although another process holds something; as a whole the quota is spent all the same while there is
 /// demand. The numbers in headers are those of the store's last answer.
+///
+/// One question is under way for all requests of a caller. They wait a lease for it at most, and then ask by themselves, each as
+/// much as it needs.
 ///
 /// Callers beyond 100,000 of whom something is held at once are asked about each time. Clones are the same store.
 ///
@@ -76,16 +80,17 @@ type Shard = HashMap<Place, Held>;
 struct Held {
     slice: Slice,
     /// It is under way as long as the other end is there, and that is dropped with whoever asks.
-    asking: Option<watch::Receiver<()>>,
-    /// Why the last one failed, if it did.
-    failed: Option<StoreError>,
+    asking: Option<UnderWay>,
 }
+
+/// Holds why the question failed, if it did.
+type UnderWay = watch::Receiver<Option<StoreError>>;
 
 /// What to do with a charge.
 enum Step {
     Answer(Standing),
     Ask(Question),
-    Wait(watch::Receiver<()>),
+    Wait(UnderWay),
     /// There is no room for another slice.
     Bypass,
 }
@@ -94,7 +99,7 @@ struct Question {
     asked: Instant,
     cost: u32,
     up_to: u32,
-    _under_way: watch::Sender<()>,
+    under_way: watch::Sender<Option<StoreError>>,
 }
 
 /// A charge that has to wait.
@@ -189,10 +194,10 @@ impl<S: RateLimitStore> Inner<S> {
         match held.slice.next(charge.cost, now, self.lease) {
             Next::Refuse(standing) => Step::Answer(standing),
             Next::Ask { cost, up_to } => {
-                let (under_way, receiver) = watch::channel(());
-                (held.asking, held.failed) = (Some(receiver), None);
+                let (under_way, receiver) = watch::channel(None);
+                held.asking = Some(receiver);
                 let up_to = up_to.min(self.largest_slice.max(cost));
-                Step::Ask(Question { asked: now, cost, up_to, _under_way: under_way })
+                Step::Ask(Question { asked: now, cost, up_to, under_way })
             }
         }
     }
@@ -216,25 +221,27 @@ impl<S: RateLimitStore> Inner<S> {
                 Ok(held.slice.standing(granted, asked, &waiting.quotas))
             }
             Err(error) => {
-                held.failed = Some(error.clone());
+                // Everybody who waits for it is told the same.
+                question.under_way.send_replace(Some(error.clone()));
                 Err(error)
             }
         }
     }
 
     /// Waits until whoever asks has an answer, and then tries again.
-    async fn wait(
-        &self,
-        waiting: &Waiting,
-        mut under_way: watch::Receiver<()>,
-    ) -> Result<Standing, StoreError> {
+    async fn wait(&self, waiting: &Waiting, mut under_way: UnderWay) -> Result<Standing, StoreError> {
+        let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
+        let now = SystemClock.instant();
+        let patience = now.checked_add(self.lease).unwrap_or(now).into();
         loop {
             // It ends when the other end is dropped.
-            while under_way.changed().await.is_ok() {}
-            if let Some(error) = self.failed(waiting) {
+            let ended = async { while under_way.changed().await.is_ok() {} };
+            if timeout_at(patience, ended).await.is_err() {
+                return self.store.charge(&charge).answer().await;
+            }
+            if let Some(error) = under_way.borrow().clone() {
                 return Err(error);
             }
-            let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
             match self.step(&charge, self.clock.instant()) {
                 Step::Answer(standing) => return Ok(standing),
                 Step::Bypass => return self.store.charge(&charge).answer().await,
@@ -246,11 +253,6 @@ impl<S: RateLimitStore> Inner<S> {
                 }
             }
         }
-    }
-
-    /// Why the question failed that was under way: everybody who waited for it is told the same.
-    fn failed(&self, waiting: &Waiting) -> Option<StoreError> {
-        self.shard(waiting.key)?.get(&waiting.place())?.failed.clone()
     }
 
     /// About a lease, three to five quarters: processes that ask at the same time would not go on doing so, and each finds

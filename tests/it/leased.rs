@@ -271,3 +271,63 @@ async fn what_is_taken_of_some_quotas_is_not_spent_under_others() {
     assert_eq!(granted[3], 20);
     assert_eq!(granted[4] + granted[5], 3, "{granted:?}");
 }
+
+fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+/// The next question may be under way before those are woken who waited for the last one.
+#[tokio::test]
+async fn a_failure_is_told_to_who_waited_for_it_although_it_is_asked_again() {
+    for fails in [true, false] {
+        let (leased, _, answers) = slow(fails);
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+        let mut asker = std::pin::pin!(leased.charge(&charge).answer());
+        let mut waiter = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(poll(asker.as_mut()).is_pending() && poll(waiter.as_mut()).is_pending());
+        answers.add_permits(1);
+        assert_eq!(asker.await.is_err(), fails);
+        let mut another = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(poll(another.as_mut()).is_pending());
+        match poll(waiter) {
+            std::task::Poll::Ready(told) => assert!(told.is_err() && fails),
+            std::task::Poll::Pending => assert!(!fails),
+        }
+    }
+}
+
+/// Whoever asks may be kept from going on, by a connection that its client does not read from.
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_question_that_stands_still() {
+    let (leased, calls, answers) = slow(false);
+    let leased = leased.lease(Duration::from_millis(20));
+    answers.add_permits(100);
+    let quotas = Quotas::from(Quota::per_hour(10));
+    let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+    let _stands_still = leased.charge(&charge).answer();
+    let waiter = tokio::time::timeout(Duration::from_secs(10), leased.charge(&charge).answer());
+    assert_eq!(waiter.await.expect("it asks by itself").unwrap().granted(), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+/// Or each would wait for all before it.
+#[tokio::test]
+async fn no_queue_forms_where_slices_are_smaller_than_the_demand() {
+    let (leased, calls, answers) = slow(false);
+    let leased = leased.largest_slice(1).lease(Duration::from_millis(20));
+    let quotas = Quotas::from(Quota::per_hour(1000));
+    let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+    let all: Vec<_> = (0..50).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
+    let all_ask = async {
+        while calls.load(Ordering::Relaxed) < 50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Nothing is answered before.
+    tokio::time::timeout(Duration::from_secs(10), all_ask).await.expect("all ask, one beside another");
+    answers.add_permits(100);
+    for one in all {
+        assert_eq!(one.await.unwrap().unwrap().granted(), 1);
+    }
+}
