@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::slice::{Next, Slice};
+use super::slice::Slice;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::{NamedQuota, RateKey};
-use crate::store::{State, StoreAnswer, StoreError};
+use crate::store::{StoreAnswer, StoreError};
 use crate::time::{Clock, SystemClock};
 
 /// For how long a slice may be spent.
@@ -99,6 +99,8 @@ struct Question {
     asked: Instant,
     cost: u32,
     up_to: u32,
+    /// Held before, for the same request.
+    left: u32,
     under_way: watch::Sender<Option<StoreError>>,
 }
 
@@ -150,31 +152,23 @@ impl<S: RateLimitStore> LeasedRateLimits<S> {
 
 impl<S: RateLimitStore> RateLimitStore for LeasedRateLimits<S> {
     fn charge(&self, charge: &Charge<'_>) -> StoreAnswer<Standing> {
-        let inner = &self.inner;
-        let now = inner.clock.instant();
-        match inner.step(charge, now) {
-            Step::Answer(standing) => StoreAnswer::ready(Ok(standing)),
-            Step::Bypass => inner.store.charge(charge),
-            Step::Ask(question) => {
-                let asked = inner.store.charge(&question.charge(charge.key, charge.quotas));
-                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
-                match asked.into_state() {
-                    State::Ready(said) => StoreAnswer::ready(inner.conclude(&waiting, &question, said)),
-                    State::Boxed(said) => StoreAnswer::boxed(async move {
-                        let said = said.await;
-                        inner.conclude(&waiting, &question, said)
-                    }),
-                }
-            }
-            Step::Wait(under_way) => {
-                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
-                StoreAnswer::boxed(async move { inner.wait(&waiting, under_way).await })
-            }
+        if let Some(standing) = self.inner.known(charge) {
+            return StoreAnswer::ready(Ok(standing));
         }
+        // A question begins when it is polled: one that never is would have others wait for it.
+        let (inner, waiting) = (Arc::clone(&self.inner), Waiting::of(charge));
+        StoreAnswer::boxed(async move { inner.find_out(&waiting).await })
     }
 }
 
 impl<S: RateLimitStore> Inner<S> {
+    /// What can be answered here.
+    fn known(&self, charge: &Charge<'_>) -> Option<Standing> {
+        let now = self.clock.instant();
+        let mut shard = self.shard(charge.key)?;
+        shard.get_mut(&place(charge.key, charge.quotas))?.slice.answer(charge.cost, now, charge.quotas)
+    }
+
     fn step(&self, charge: &Charge<'_>, now: Instant) -> Step {
         let Some(mut shard) = self.shard(charge.key) else { return Step::Bypass };
         let place = place(charge.key, charge.quotas);
@@ -185,21 +179,17 @@ impl<S: RateLimitStore> Inner<S> {
             }
         }
         let held = shard.entry(place).or_default();
-        if let Some(standing) = held.slice.spend(charge.cost, now, charge.quotas) {
+        if let Some(standing) = held.slice.answer(charge.cost, now, charge.quotas) {
             return Step::Answer(standing);
         }
         if let Some(under_way) = held.asking.clone().filter(|_| held.is_asking()) {
             return Step::Wait(under_way);
         }
-        match held.slice.next(charge.cost, now, self.lease) {
-            Next::Refuse(standing) => Step::Answer(standing),
-            Next::Ask { cost, up_to } => {
-                let (under_way, receiver) = watch::channel(None);
-                held.asking = Some(receiver);
-                let up_to = up_to.min(self.largest_slice.max(cost));
-                Step::Ask(Question { asked: now, cost, up_to, under_way })
-            }
-        }
+        let [cost, up_to, left] = held.slice.next(charge.cost, now, self.lease);
+        let (under_way, receiver) = watch::channel(None);
+        held.asking = Some(receiver);
+        let up_to = up_to.min(self.largest_slice.max(cost));
+        Step::Ask(Question { asked: now, cost, up_to, left, under_way })
     }
 
     /// Notes what the store said.
@@ -212,10 +202,13 @@ impl<S: RateLimitStore> Inner<S> {
         let Some(mut shard) = self.shard(waiting.key) else { return said };
         let held = shard.entry(waiting.place()).or_default();
         held.asking = None;
+        let Question { asked, cost, up_to, left, .. } = *question;
+        let taken = said.as_ref().is_ok_and(|standing| standing.granted() >= cost);
+        if !taken {
+            held.slice.give_back(left);
+        }
         match said {
             Ok(standing) => {
-                let Question { asked, cost, up_to, .. } = *question;
-                let taken = standing.granted() >= cost;
                 held.slice.refill(standing, [cost, up_to], asked, self.pause(), self.lease, &waiting.quotas);
                 let granted = if taken { waiting.cost } else { 0 };
                 Ok(held.slice.standing(granted, asked, &waiting.quotas))
@@ -228,31 +221,31 @@ impl<S: RateLimitStore> Inner<S> {
         }
     }
 
-    /// Waits until whoever asks has an answer, and then tries again.
-    async fn wait(&self, waiting: &Waiting, mut under_way: UnderWay) -> Result<Standing, StoreError> {
+    /// Asks; where somebody does already, waits until there is an answer, and then tries again.
+    async fn find_out(&self, waiting: &Waiting) -> Result<Standing, StoreError> {
         let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
         let now = SystemClock.instant();
         let patience = now.checked_add(self.lease).unwrap_or(now).into();
         loop {
+            let mut under_way = match self.step(&charge, self.clock.instant()) {
+                Step::Answer(standing) => return Ok(standing),
+                Step::Bypass => break,
+                Step::Wait(under_way) => under_way,
+                Step::Ask(question) => {
+                    let said = self.store.charge(&question.charge(&charge)).answer().await;
+                    return self.conclude(waiting, &question, said);
+                }
+            };
             // It ends when the other end is dropped.
             let ended = async { while under_way.changed().await.is_ok() {} };
             if timeout_at(patience, ended).await.is_err() {
-                return self.store.charge(&charge).answer().await;
+                break;
             }
             if let Some(error) = under_way.borrow().clone() {
                 return Err(error);
             }
-            match self.step(&charge, self.clock.instant()) {
-                Step::Answer(standing) => return Ok(standing),
-                Step::Bypass => return self.store.charge(&charge).answer().await,
-                Step::Wait(another) => under_way = another,
-                Step::Ask(question) => {
-                    let asked = self.store.charge(&question.charge(waiting.key, &waiting.quotas));
-                    let said = asked.answer().await;
-                    return self.conclude(waiting, &question, said);
-                }
-            }
         }
+        self.store.charge(&charge).answer().await
     }
 
     /// About a lease, three to five quarters: processes that ask at the same time would not go on doing so, and each finds
@@ -276,8 +269,8 @@ impl Held {
 }
 
 impl Question {
-    const fn charge<'a>(&self, key: RateKey, quotas: &'a [NamedQuota]) -> Charge<'a> {
-        Charge::new(key, quotas, self.cost).up_to(self.up_to)
+    const fn charge<'a>(&self, charge: &Charge<'a>) -> Charge<'a> {
+        Charge::new(charge.key, charge.quotas, self.cost).up_to(self.up_to)
     }
 }
 

@@ -217,7 +217,8 @@ async fn one_question_is_under_way_for_all_who_wait_and_one_who_goes_away_takes_
     let quotas = Quotas::from(Quota::per_hour(10));
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     // The one who asks goes away, and another one takes its place.
-    let asker = leased.charge(&charge).answer();
+    let mut asker = Box::pin(leased.charge(&charge).answer());
+    assert!(poll(asker.as_mut()).is_pending());
     let waiters: Vec<_> = (0..20).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
     tokio::task::yield_now().await;
     assert_eq!(calls.load(Ordering::Relaxed), 1);
@@ -300,15 +301,21 @@ async fn a_failure_is_told_to_who_waited_for_it_although_it_is_asked_again() {
 /// Whoever asks may be kept from going on, by a connection that its client does not read from.
 #[tokio::test]
 async fn nobody_waits_for_ever_for_a_question_that_stands_still() {
-    let (leased, calls, answers) = slow(false);
-    let leased = leased.lease(Duration::from_millis(20));
-    answers.add_permits(100);
-    let quotas = Quotas::from(Quota::per_hour(10));
-    let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
-    let _stands_still = leased.charge(&charge).answer();
-    let waiter = tokio::time::timeout(Duration::from_secs(10), leased.charge(&charge).answer());
-    assert_eq!(waiter.await.expect("it asks by itself").unwrap().granted(), 1);
-    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    // One that has not begun is not waited for at all.
+    for (begun, waits) in [(true, Duration::from_millis(200)), (false, Duration::ZERO)] {
+        let (leased, calls, answers) = slow(false);
+        let leased = leased.lease(Duration::from_millis(200));
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+        let mut stands_still = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(!begun || poll(stands_still.as_mut()).is_pending());
+        answers.add_permits(100);
+        let start = tokio::time::Instant::now();
+        let waiter = tokio::time::timeout(Duration::from_secs(10), leased.charge(&charge).answer());
+        assert_eq!(waiter.await.expect("it asks by itself").unwrap().granted(), 1);
+        assert!(start.elapsed() >= waits);
+        assert_eq!(calls.load(Ordering::Relaxed), 1 + u64::from(begun));
+    }
 }
 
 /// Or each would wait for all before it.
@@ -329,5 +336,37 @@ async fn no_queue_forms_where_slices_are_smaller_than_the_demand() {
     answers.add_permits(100);
     for one in all {
         assert_eq!(one.await.unwrap().unwrap().granted(), 1);
+    }
+}
+
+/// As in a store that is asked each time, where a request that is refused spends nothing.
+#[tokio::test]
+async fn a_dear_request_that_is_refused_takes_nothing_from_cheap_ones() {
+    for first in [1, 3] {
+        let store = MemoryRateLimits::new(1000);
+        let leased = LeasedRateLimits::new(store.clone());
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
+        let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
+        // Three are held then, and nothing is left in the store.
+        assert_eq!((granted(1).await, granted(1).await), (1, 1));
+        assert_eq!(store.charge(&charge(5)).answer().await.unwrap().granted(), 5);
+        assert_eq!(granted(first + 1).await, if first == 1 { 2 } else { 0 });
+        assert_eq!(granted(1).await, 1);
+    }
+}
+
+/// What the store has is too little for the dear ones alone.
+#[tokio::test]
+async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
+    for dear in [3, 4] {
+        let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
+        let quotas = Quotas::from(Quota::per_hour(8));
+        let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
+        let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
+        assert_eq!(granted(5).await, 5);
+        assert_eq!(granted(dear).await, if dear == 3 { 3 } else { 0 });
+        assert_eq!(granted(dear).await, 0);
+        assert_eq!(granted(1).await, u32::from(dear == 4));
     }
 }
