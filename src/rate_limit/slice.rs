@@ -35,7 +35,15 @@ struct Taken {
     /// All that was asked for: the store has more.
     whole: bool,
     spent: u32,
+    /// Spent of those before, the last one counting most: a slice that was small for want of more does not start anew.
+    usual: u32,
     last_spent: Instant,
+}
+
+impl Taken {
+    fn lately(&self) -> u32 {
+        self.spent.max(self.usual)
+    }
 }
 
 impl Slice {
@@ -84,7 +92,7 @@ impl Slice {
         let (part, whole) = LASTS;
         let wanted =
             pace.saturating_mul(part.into()).div_euclid(u128::from(took).saturating_mul(whole.into()).max(1));
-        u32::try_from(wanted).unwrap_or(u32::MAX).min(taken.spent.saturating_mul(GROWTH))
+        u32::try_from(wanted).unwrap_or(u32::MAX).min(taken.lately().saturating_mul(GROWTH))
     }
 
     /// Notes what the store said to a question for `cost` and up to so much, which was sent then. `pause`: when to ask again if it
@@ -110,7 +118,8 @@ impl Slice {
         }
         self.units = granted.saturating_sub(cost);
         let ends = asked.checked_add(lease).unwrap_or(asked);
-        self.taken = Some(Taken { at: asked, ends, whole, spent: cost, last_spent: asked });
+        let usual = self.taken.as_ref().map_or(0, Taken::lately).div_euclid(2);
+        self.taken = Some(Taken { at: asked, ends, whole, spent: cost, usual, last_spent: asked });
     }
 
     /// How the caller stands as far as this process knows, with what it holds.
