@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use http::Response;
 
-use super::Quotas;
 use super::events::Events;
 use super::headers::RateLimitHeaders;
 use super::memory::MemoryRateLimits;
 use super::plans::Plan;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::who::{Caller, Who};
+use super::{NamedQuota, Quotas};
 use crate::error::{AuthError, Reason};
 use crate::store::{State, StoreError, StoreFuture};
 use crate::time::Clock;
@@ -87,7 +87,13 @@ impl Limit {
         if quotas.is_empty() {
             return Checked::Judged(Ok(None));
         }
-        if quotas.iter().any(|named| named.quota().capacity() < cost.get()) {
+        let too_small = |named: &&NamedQuota| named.quota().capacity() < cost.get();
+        if quotas.iter().any(|named| too_small(&named)) {
+            if self.observe_only {
+                let names = quotas.iter().filter(too_small).map(|named| Arc::clone(named.shared_name()));
+                self.events.refused(&names.collect::<Vec<_>>(), true);
+                return Checked::Judged(Ok(None));
+            }
             return Checked::Judged(Err(AuthError::from(Reason::CostTooHigh).into()));
         }
         let charge = Charge::new(caller.key, quotas, cost.get());
