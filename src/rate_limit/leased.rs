@@ -22,6 +22,9 @@ const LEASE: Duration = Duration::from_secs(1);
 /// Callers of whom a slice is held.
 const CAPACITY: usize = 100_000;
 
+/// A full shard is left alone for so long after it was swept, which takes a hundredth of that.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+
 /// Enough that two cores seldom meet in one.
 const SHARDS: usize = 16;
 
@@ -73,7 +76,12 @@ struct Inner<S> {
 /// A caller, and quotas by their names: layers that share the store may have others for the same caller.
 type Place = (RateKey, u64);
 
-type Shard = HashMap<Place, Held>;
+#[derive(Default)]
+struct Shard {
+    held: HashMap<Place, Held>,
+    /// Before this time sweeping would be too much.
+    sweep_at: Option<Instant>,
+}
 
 /// What is held of a caller's quotas, and the question for more.
 #[derive(Default)]
@@ -166,19 +174,16 @@ impl<S: RateLimitStore> Inner<S> {
     fn known(&self, charge: &Charge<'_>) -> Option<Standing> {
         let now = self.clock.instant();
         let mut shard = self.shard(charge.key)?;
-        shard.get_mut(&place(charge.key, charge.quotas))?.slice.answer(charge.cost, now, charge.quotas)
+        shard.held.get_mut(&place(charge.key, charge.quotas))?.slice.answer(charge.cost, now, charge.quotas)
     }
 
     fn step(&self, charge: &Charge<'_>, now: Instant) -> Step {
         let Some(mut shard) = self.shard(charge.key) else { return Step::Bypass };
         let place = place(charge.key, charge.quotas);
-        if !shard.contains_key(&place) && shard.len() >= CAPACITY.div_euclid(SHARDS) {
-            shard.retain(|_, held| held.is_asking() || held.slice.matters(now));
-            if shard.len() >= CAPACITY.div_euclid(SHARDS) {
-                return Step::Bypass;
-            }
+        if !shard.held.contains_key(&place) && !shard.has_room(now) {
+            return Step::Bypass;
         }
-        let held = shard.entry(place).or_default();
+        let held = shard.held.entry(place).or_default();
         if let Some(standing) = held.slice.answer(charge.cost, now, charge.quotas) {
             return Step::Answer(standing);
         }
@@ -200,7 +205,7 @@ impl<S: RateLimitStore> Inner<S> {
         said: Result<Standing, StoreError>,
     ) -> Result<Standing, StoreError> {
         let Some(mut shard) = self.shard(waiting.key) else { return said };
-        let held = shard.entry(waiting.place()).or_default();
+        let held = shard.held.entry(waiting.place()).or_default();
         held.asking = None;
         let Question { asked, cost, up_to, left, .. } = *question;
         let taken = said.as_ref().is_ok_and(|standing| standing.granted() >= cost);
@@ -259,6 +264,17 @@ impl<S: RateLimitStore> Inner<S> {
     fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.get(key.shard(SHARDS))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shard {
+    fn has_room(&mut self, now: Instant) -> bool {
+        let has_room = |held: &HashMap<_, _>| held.len() < CAPACITY.div_euclid(SHARDS);
+        if !has_room(&self.held) && self.sweep_at.is_none_or(|at| at <= now) {
+            self.held.retain(|_, held| held.is_asking() || held.slice.matters(now));
+            self.sweep_at = now.checked_add(SWEEP_PAUSE);
+        }
+        has_room(&self.held)
     }
 }
 

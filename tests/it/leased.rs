@@ -370,3 +370,22 @@ async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
         assert_eq!(granted(1).await, u32::from(dear == 4));
     }
 }
+
+#[tokio::test]
+async fn a_table_that_is_full_of_refusals_costs_newcomers_little() {
+    let leased = LeasedRateLimits::new(MemoryRateLimits::new(1_000_000));
+    let quotas = Quotas::from(Quota::per_day(1));
+    let ask = async |name: u32| {
+        let charge = Charge::new(RateKey::of(&[&name.to_string()]), quotas.as_slice(), 1);
+        leased.charge(&charge).answer().await.unwrap().granted()
+    };
+    let mut times = Vec::new();
+    for (from, until) in [(0, 2_000), (2_000, 110_000), (200_000, 202_000)] {
+        let start = std::time::Instant::now();
+        for name in from..until {
+            assert_eq!((ask(name).await, ask(name).await), (1, 0));
+        }
+        times.push(start.elapsed() / (until - from));
+    }
+    assert!(times[2] < 5 * times[0], "{times:?}");
+}
