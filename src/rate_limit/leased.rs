@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 
-use super::slice::{Next, Slice};
+use super::slice::Slice;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::{NamedQuota, RateKey};
-use crate::store::{State, StoreAnswer, StoreError};
+use crate::store::{StoreAnswer, StoreError};
 use crate::time::{Clock, SystemClock};
 
 /// For how long a slice may be spent.
@@ -20,6 +21,9 @@ const LEASE: Duration = Duration::from_secs(1);
 
 /// Callers of whom a slice is held.
 const CAPACITY: usize = 100_000;
+
+/// A full shard is left alone for so long after it was swept, which takes a hundredth of that.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
 /// Enough that two cores seldom meet in one.
 const SHARDS: usize = 16;
@@ -36,9 +40,12 @@ const SHARDS: usize = 16;
 /// store that is asked each time, whatever the number of processes. Nor is it ever more than the slices that they hold, of which each
 /// has at most [`largest_slice`](Self::largest_slice).
 ///
-/// What is not spent within the lease is lost, which is at most four times what the caller spent of a slice lately. A request may be refused
+/// What is not spent within the lease is lost, which is at most four times what the caller spent of one of the last slices. A request may be refused
 /// until the lease is over although another process holds something; as a whole the quota is spent all the same while there is
 /// demand. The numbers in headers are those of the store's last answer.
+///
+/// One question is under way for all requests of a caller. They wait a lease for it at most, and then ask by themselves, each as
+/// much as it needs.
 ///
 /// Callers beyond 100,000 of whom something is held at once are asked about each time. Clones are the same store.
 ///
@@ -61,10 +68,20 @@ struct Inner<S> {
     lease: Duration,
     largest_slice: u32,
     clock: Arc<dyn Clock>,
-    shards: Box<[Mutex<HashMap<RateKey, Held>>]>,
+    shards: Box<[Mutex<Shard>]>,
     secret: u64,
     random: RandomState,
     pauses: AtomicU64,
+}
+
+/// A caller, and quotas by their names: layers that share the store may have others for the same caller.
+type Place = (RateKey, u64);
+
+#[derive(Default)]
+struct Shard {
+    held: HashMap<Place, Held>,
+    /// Before this time sweeping would be too much.
+    sweep_at: Option<Instant>,
 }
 
 /// What is held of a caller's quotas, and the question for more.
@@ -72,16 +89,17 @@ struct Inner<S> {
 struct Held {
     slice: Slice,
     /// It is under way as long as the other end is there, and that is dropped with whoever asks.
-    asking: Option<watch::Receiver<()>>,
-    /// Why the last one failed, if it did.
-    failed: Option<StoreError>,
+    asking: Option<UnderWay>,
 }
+
+/// Holds why the question failed, if it did.
+type UnderWay = watch::Receiver<Option<StoreError>>;
 
 /// What to do with a charge.
 enum Step {
     Answer(Standing),
     Ask(Question),
-    Wait(watch::Receiver<()>),
+    Wait(UnderWay),
     /// There is no room for another slice.
     Bypass,
 }
@@ -90,7 +108,9 @@ struct Question {
     asked: Instant,
     cost: u32,
     up_to: u32,
-    _under_way: watch::Sender<()>,
+    /// Held before, for the same request.
+    left: u32,
+    under_way: watch::Sender<Option<StoreError>>,
 }
 
 /// A charge that has to wait.
@@ -141,55 +161,41 @@ impl<S: RateLimitStore> LeasedRateLimits<S> {
 
 impl<S: RateLimitStore> RateLimitStore for LeasedRateLimits<S> {
     fn charge(&self, charge: &Charge<'_>) -> StoreAnswer<Standing> {
-        let inner = &self.inner;
-        let now = inner.clock.instant();
-        match inner.step(charge, now) {
-            Step::Answer(standing) => StoreAnswer::ready(Ok(standing)),
-            Step::Bypass => inner.store.charge(charge),
-            Step::Ask(question) => {
-                let asked = inner.store.charge(&question.charge(charge.key, charge.quotas));
-                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
-                match asked.into_state() {
-                    State::Ready(said) => StoreAnswer::ready(inner.conclude(&waiting, &question, said)),
-                    State::Boxed(said) => StoreAnswer::boxed(async move {
-                        let said = said.await;
-                        inner.conclude(&waiting, &question, said)
-                    }),
-                }
-            }
-            Step::Wait(under_way) => {
-                let (inner, waiting) = (Arc::clone(inner), Waiting::of(charge));
-                StoreAnswer::boxed(async move { inner.wait(&waiting, under_way).await })
-            }
+        if let Some(standing) = self.inner.known(charge) {
+            return StoreAnswer::ready(Ok(standing));
         }
+        // A question begins when it is polled: one that never is would have others wait for it.
+        let (inner, waiting) = (Arc::clone(&self.inner), Waiting::of(charge));
+        StoreAnswer::boxed(async move { inner.find_out(&waiting).await })
     }
 }
 
 impl<S: RateLimitStore> Inner<S> {
+    /// What can be answered here.
+    fn known(&self, charge: &Charge<'_>) -> Option<Standing> {
+        let now = self.clock.instant();
+        let mut shard = self.shard(charge.key)?;
+        shard.held.get_mut(&place(charge.key, charge.quotas))?.slice.answer(charge.cost, now, charge.quotas)
+    }
+
     fn step(&self, charge: &Charge<'_>, now: Instant) -> Step {
         let Some(mut shard) = self.shard(charge.key) else { return Step::Bypass };
-        if !shard.contains_key(&charge.key) && shard.len() >= CAPACITY.div_euclid(SHARDS) {
-            shard.retain(|_, held| held.is_asking() || held.slice.matters(now));
-            if shard.len() >= CAPACITY.div_euclid(SHARDS) {
-                return Step::Bypass;
-            }
+        let place = place(charge.key, charge.quotas);
+        if !shard.held.contains_key(&place) && !shard.has_room(now) {
+            return Step::Bypass;
         }
-        let held = shard.entry(charge.key).or_default();
-        if let Some(standing) = held.slice.spend(charge.cost, now, charge.quotas) {
+        let held = shard.held.entry(place).or_default();
+        if let Some(standing) = held.slice.answer(charge.cost, now, charge.quotas) {
             return Step::Answer(standing);
         }
         if let Some(under_way) = held.asking.clone().filter(|_| held.is_asking()) {
             return Step::Wait(under_way);
         }
-        match held.slice.next(charge.cost, now, self.lease) {
-            Next::Refuse(standing) => Step::Answer(standing),
-            Next::Ask { cost, up_to } => {
-                let (under_way, receiver) = watch::channel(());
-                (held.asking, held.failed) = (Some(receiver), None);
-                let up_to = up_to.min(self.largest_slice.max(cost));
-                Step::Ask(Question { asked: now, cost, up_to, _under_way: under_way })
-            }
-        }
+        let [cost, up_to, left] = held.slice.next(charge.cost, now, self.lease);
+        let (under_way, receiver) = watch::channel(None);
+        held.asking = Some(receiver);
+        let up_to = up_to.min(self.largest_slice.max(cost));
+        Step::Ask(Question { asked: now, cost, up_to, left, under_way })
     }
 
     /// Notes what the store said.
@@ -200,52 +206,52 @@ impl<S: RateLimitStore> Inner<S> {
         said: Result<Standing, StoreError>,
     ) -> Result<Standing, StoreError> {
         let Some(mut shard) = self.shard(waiting.key) else { return said };
-        let held = shard.entry(waiting.key).or_default();
+        let held = shard.held.entry(waiting.place()).or_default();
         held.asking = None;
+        let Question { asked, cost, up_to, left, .. } = *question;
+        let taken = said.as_ref().is_ok_and(|standing| standing.granted() >= cost);
+        if !taken {
+            held.slice.give_back(left);
+        }
         match said {
             Ok(standing) => {
-                let Question { asked, cost, up_to, .. } = *question;
-                let taken = standing.granted() >= cost;
                 held.slice.refill(standing, [cost, up_to], asked, self.pause(), self.lease, &waiting.quotas);
                 let granted = if taken { waiting.cost } else { 0 };
                 Ok(held.slice.standing(granted, asked, &waiting.quotas))
             }
             Err(error) => {
-                held.failed = Some(error.clone());
+                // Everybody who waits for it is told the same.
+                question.under_way.send_replace(Some(error.clone()));
                 Err(error)
             }
         }
     }
 
-    /// Waits until whoever asks has an answer, and then tries again.
-    async fn wait(
-        &self,
-        waiting: &Waiting,
-        mut under_way: watch::Receiver<()>,
-    ) -> Result<Standing, StoreError> {
+    /// Asks; where somebody does already, waits until there is an answer, and then tries again.
+    async fn find_out(&self, waiting: &Waiting) -> Result<Standing, StoreError> {
+        let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
+        let now = SystemClock.instant();
+        let patience = now.checked_add(self.lease).unwrap_or(now).into();
         loop {
-            // It ends when the other end is dropped.
-            while under_way.changed().await.is_ok() {}
-            if let Some(error) = self.failed(waiting.key) {
-                return Err(error);
-            }
-            let charge = Charge::new(waiting.key, &waiting.quotas, waiting.cost);
-            match self.step(&charge, self.clock.instant()) {
+            let mut under_way = match self.step(&charge, self.clock.instant()) {
                 Step::Answer(standing) => return Ok(standing),
-                Step::Bypass => return self.store.charge(&charge).answer().await,
-                Step::Wait(another) => under_way = another,
+                Step::Bypass => break,
+                Step::Wait(under_way) => under_way,
                 Step::Ask(question) => {
-                    let asked = self.store.charge(&question.charge(waiting.key, &waiting.quotas));
-                    let said = asked.answer().await;
+                    let said = self.store.charge(&question.charge(&charge)).answer().await;
                     return self.conclude(waiting, &question, said);
                 }
+            };
+            // It ends when the other end is dropped.
+            let ended = async { while under_way.changed().await.is_ok() {} };
+            if timeout_at(patience, ended).await.is_err() {
+                break;
+            }
+            if let Some(error) = under_way.borrow().clone() {
+                return Err(error);
             }
         }
-    }
-
-    /// Why the question failed that was under way: everybody who waited for it is told the same.
-    fn failed(&self, key: RateKey) -> Option<StoreError> {
-        self.shard(key)?.get(&key)?.failed.clone()
+        self.store.charge(&charge).answer().await
     }
 
     /// About a lease, three to five quarters: processes that ask at the same time would not go on doing so, and each finds
@@ -256,9 +262,20 @@ impl<S: RateLimitStore> Inner<S> {
         self.lease.div_f32(8.0).saturating_mul(eighths.saturating_add(6))
     }
 
-    fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, HashMap<RateKey, Held>>> {
+    fn shard(&self, key: RateKey) -> Option<MutexGuard<'_, Shard>> {
         let shard = self.shards.get(key.shard(self.secret, SHARDS))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shard {
+    fn has_room(&mut self, now: Instant) -> bool {
+        let has_room = |held: &HashMap<_, _>| held.len() < CAPACITY.div_euclid(SHARDS);
+        if !has_room(&self.held) && self.sweep_at.is_none_or(|at| at <= now) {
+            self.held.retain(|_, held| held.is_asking() || held.slice.matters(now));
+            self.sweep_at = now.checked_add(SWEEP_PAUSE);
+        }
+        has_room(&self.held)
     }
 }
 
@@ -269,8 +286,8 @@ impl Held {
 }
 
 impl Question {
-    const fn charge<'a>(&self, key: RateKey, quotas: &'a [NamedQuota]) -> Charge<'a> {
-        Charge::new(key, quotas, self.cost).up_to(self.up_to)
+    const fn charge<'a>(&self, charge: &Charge<'a>) -> Charge<'a> {
+        Charge::new(charge.key, charge.quotas, self.cost).up_to(self.up_to)
     }
 }
 
@@ -278,6 +295,15 @@ impl Waiting {
     fn of(charge: &Charge<'_>) -> Self {
         Self { key: charge.key, quotas: charge.quotas.into(), cost: charge.cost }
     }
+
+    fn place(&self) -> Place {
+        place(self.key, &self.quotas)
+    }
+}
+
+fn place(key: RateKey, quotas: &[NamedQuota]) -> Place {
+    // One name has the number zero, so how many there are counts too.
+    (key, quotas.iter().fold(1, |names: u64, named| names.rotate_left(1) ^ named.mark()))
 }
 
 impl<S> Clone for LeasedRateLimits<S> {

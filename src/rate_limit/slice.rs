@@ -21,8 +21,9 @@ pub(super) struct Slice {
     units: u32,
     /// `None`: nothing was ever taken.
     taken: Option<Taken>,
-    /// Before that the store has nothing more.
+    /// Before that the store has nothing more for requests that need at least so much.
     ask_at: Option<Instant>,
+    least: u32,
     /// How the store stood when it was last asked.
     backlogs: SmallVec<[u64; 2]>,
     asked: Option<Instant>,
@@ -34,7 +35,7 @@ struct Taken {
     /// All that was asked for: the store has more.
     whole: bool,
     spent: u32,
-    /// What was spent of earlier ones, the less the longer ago: a small one is no sign of a caller who wants no more.
+    /// Spent of those before, the last one counting most: a slice that was small for want of more does not start anew.
     usual: u32,
     last_spent: Instant,
 }
@@ -45,19 +46,13 @@ impl Taken {
     }
 }
 
-/// What to do where it does not suffice.
-pub(super) enum Next {
-    Refuse(Standing),
-    /// Ask the store for this much more, or nothing, and take up to that.
-    Ask {
-        cost: u32,
-        up_to: u32,
-    },
-}
-
 impl Slice {
-    /// Spends of it, if there is enough.
-    pub(super) fn spend(&mut self, cost: u32, now: Instant, quotas: &[NamedQuota]) -> Option<Standing> {
+    /// What can be said without the store: it is spent, or the store has nothing yet.
+    pub(super) fn answer(&mut self, cost: u32, now: Instant, quotas: &[NamedQuota]) -> Option<Standing> {
+        self.spend(cost, now, quotas).or_else(|| self.refuse(cost, now))
+    }
+
+    fn spend(&mut self, cost: u32, now: Instant, quotas: &[NamedQuota]) -> Option<Standing> {
         let taken = self.taken.as_mut().filter(|taken| now < taken.ends)?;
         self.units = self.units.checked_sub(cost)?;
         taken.spent = taken.spent.saturating_add(cost);
@@ -65,18 +60,26 @@ impl Slice {
         Some(self.standing(cost, now, quotas))
     }
 
-    /// What is left of it goes into the request that asks for more.
-    pub(super) fn next(&mut self, cost: u32, now: Instant, lease: Duration) -> Next {
-        if let Some(wait) =
-            self.ask_at.and_then(|at| at.checked_duration_since(now)).filter(|wait| !wait.is_zero())
-        {
-            let standing = Standing::from_nanos(0, self.backlogs_at(now)).not_before(wait);
-            return Next::Refuse(standing);
+    fn refuse(&self, cost: u32, now: Instant) -> Option<Standing> {
+        if cost < self.least {
+            return None;
         }
+        let wait = self.ask_at?.checked_duration_since(now).filter(|wait| !wait.is_zero())?;
+        Some(Standing::from_nanos(0, self.backlogs_at(now)).not_before(wait))
+    }
+
+    /// Where it does not suffice: how much to ask the store for, or nothing, and up to how much to take; and what is left of it,
+    /// which goes into the request.
+    pub(super) fn next(&mut self, cost: u32, now: Instant, lease: Duration) -> [u32; 3] {
         let valid = self.taken.as_ref().is_some_and(|taken| now < taken.ends);
         let left = if valid { std::mem::take(&mut self.units) } else { 0 };
         let cost = cost.saturating_sub(left);
-        Next::Ask { cost, up_to: self.wanted(now, lease).saturating_sub(left).max(cost) }
+        [cost, self.wanted(now, lease).saturating_sub(left).max(cost), left]
+    }
+
+    /// The request that it went into was refused. It ends when it would have.
+    pub(super) fn give_back(&mut self, left: u32) {
+        self.units = self.units.saturating_add(left);
     }
 
     /// How much is needed until a slice should be spent, at the pace at which the last one was.
@@ -109,6 +112,7 @@ impl Slice {
         self.backlogs = said.into_backlogs();
         let whole = granted >= up_to;
         self.ask_at = if whole { None } else { asked.checked_add(pause.max(soon)) };
+        self.least = if granted < cost { cost } else { 1 };
         if granted < cost {
             return;
         }

@@ -113,11 +113,17 @@ impl Standing {
         self.not_before
     }
 
-    /// The names of the quotas that have no room for this much.
+    /// The names of the quotas that have no room for this much. Where all seem to have, since the store alone says that it is too
+    /// early, the one with the least.
     pub(super) fn violated(&self, quotas: &[NamedQuota], cost: u32) -> Vec<Arc<str>> {
-        let violated =
-            self.of(quotas).filter(|(named, backlog)| !gcra::has_room(*backlog, cost, named.quota()));
-        violated.map(|(named, _)| Arc::clone(named.shared_name())).collect()
+        let name = |(named, _): (&NamedQuota, u64)| Arc::clone(named.shared_name());
+        let has_none = |(named, backlog): &(&NamedQuota, u64)| !gcra::has_room(*backlog, cost, named.quota());
+        let violated: Vec<_> = self.of(quotas).filter(has_none).map(name).collect();
+        if !violated.is_empty() {
+            return violated;
+        }
+        let least = self.of(quotas).min_by_key(|(named, backlog)| gcra::room(*backlog, named.quota()));
+        least.map(name).into_iter().collect()
     }
 
     /// After how long there is room for this much.

@@ -218,7 +218,8 @@ async fn one_question_is_under_way_for_all_who_wait_and_one_who_goes_away_takes_
     let quotas = Quotas::from(Quota::per_hour(10));
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     // The one who asks goes away, and another one takes its place.
-    let asker = leased.charge(&charge).answer();
+    let mut asker = Box::pin(leased.charge(&charge).answer());
+    assert!(poll(asker.as_mut()).is_pending());
     let waiters: Vec<_> = (0..20).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
     tokio::task::yield_now().await;
     assert_eq!(calls.load(Ordering::Relaxed), 1);
@@ -245,4 +246,147 @@ async fn a_failure_is_told_to_all_who_waited_for_it() {
         assert!(one.await.unwrap().is_err());
     }
     assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+/// Layers may share a store, each with quotas of its own: a slice of one is none of another's.
+#[tokio::test]
+async fn what_is_taken_of_some_quotas_is_not_spent_under_others() {
+    let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
+    let all = [
+        Quotas::from([("api", Quota::per_hour(1000))]),
+        Quotas::from([("login", Quota::per_hour(2))]),
+        Quotas::from([("api", Quota::per_hour(1000)), ("login", Quota::per_hour(2))]),
+        Quotas::from(Quota::per_hour(1000)),
+        Quotas::from([("default", Quota::per_hour(1000)), ("search", Quota::per_hour(3))]),
+        Quotas::from([("search", Quota::per_hour(3))]),
+    ];
+    let mut granted = [0; 6];
+    for _ in 0..20 {
+        for (quotas, granted) in all.iter().zip(&mut granted) {
+            let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+            *granted += leased.charge(&charge).answer().await.unwrap().granted();
+        }
+    }
+    // One slice each, of counts that are shared by name.
+    assert_eq!(granted[0], 20);
+    assert_eq!(granted[1] + granted[2], 2, "{granted:?}");
+    assert_eq!(granted[3], 20);
+    assert_eq!(granted[4] + granted[5], 3, "{granted:?}");
+}
+
+fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+/// The next question may be under way before those are woken who waited for the last one.
+#[tokio::test]
+async fn a_failure_is_told_to_who_waited_for_it_although_it_is_asked_again() {
+    for fails in [true, false] {
+        let (leased, _, answers) = slow(fails);
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+        let mut asker = std::pin::pin!(leased.charge(&charge).answer());
+        let mut waiter = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(poll(asker.as_mut()).is_pending() && poll(waiter.as_mut()).is_pending());
+        answers.add_permits(1);
+        assert_eq!(asker.await.is_err(), fails);
+        let mut another = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(poll(another.as_mut()).is_pending());
+        match poll(waiter) {
+            std::task::Poll::Ready(told) => assert!(told.is_err() && fails),
+            std::task::Poll::Pending => assert!(!fails),
+        }
+    }
+}
+
+/// Whoever asks may be kept from going on, by a connection that its client does not read from.
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_question_that_stands_still() {
+    // One that has not begun is not waited for at all.
+    for (begun, waits) in [(true, Duration::from_millis(200)), (false, Duration::ZERO)] {
+        let (leased, calls, answers) = slow(false);
+        let leased = leased.lease(Duration::from_millis(200));
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+        let mut stands_still = std::pin::pin!(leased.charge(&charge).answer());
+        assert!(!begun || poll(stands_still.as_mut()).is_pending());
+        answers.add_permits(100);
+        let start = tokio::time::Instant::now();
+        let waiter = tokio::time::timeout(Duration::from_secs(10), leased.charge(&charge).answer());
+        assert_eq!(waiter.await.expect("it asks by itself").unwrap().granted(), 1);
+        assert!(start.elapsed() >= waits);
+        assert_eq!(calls.load(Ordering::Relaxed), 1 + u64::from(begun));
+    }
+}
+
+/// Or each would wait for all before it.
+#[tokio::test]
+async fn no_queue_forms_where_slices_are_smaller_than_the_demand() {
+    let (leased, calls, answers) = slow(false);
+    let leased = leased.largest_slice(1).lease(Duration::from_millis(20));
+    let quotas = Quotas::from(Quota::per_hour(1000));
+    let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
+    let all: Vec<_> = (0..50).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
+    let all_ask = async {
+        while calls.load(Ordering::Relaxed) < 50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Nothing is answered before.
+    tokio::time::timeout(Duration::from_secs(10), all_ask).await.expect("all ask, one beside another");
+    answers.add_permits(100);
+    for one in all {
+        assert_eq!(one.await.unwrap().unwrap().granted(), 1);
+    }
+}
+
+/// As in a store that is asked each time, where a request that is refused spends nothing.
+#[tokio::test]
+async fn a_dear_request_that_is_refused_takes_nothing_from_cheap_ones() {
+    for first in [1, 3] {
+        let store = MemoryRateLimits::new(1000);
+        let leased = LeasedRateLimits::new(store.clone());
+        let quotas = Quotas::from(Quota::per_hour(10));
+        let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
+        let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
+        // Three are held then, and nothing is left in the store.
+        assert_eq!((granted(1).await, granted(1).await), (1, 1));
+        assert_eq!(store.charge(&charge(5)).answer().await.unwrap().granted(), 5);
+        assert_eq!(granted(first + 1).await, if first == 1 { 2 } else { 0 });
+        assert_eq!(granted(1).await, 1);
+    }
+}
+
+/// What the store has is too little for the dear ones alone.
+#[tokio::test]
+async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
+    for dear in [3, 4] {
+        let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
+        let quotas = Quotas::from(Quota::per_hour(8));
+        let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
+        let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
+        assert_eq!(granted(5).await, 5);
+        assert_eq!(granted(dear).await, if dear == 3 { 3 } else { 0 });
+        assert_eq!(granted(dear).await, 0);
+        assert_eq!(granted(1).await, u32::from(dear == 4));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_full_of_refusals_costs_newcomers_little() {
+    let leased = LeasedRateLimits::new(MemoryRateLimits::new(1_000_000));
+    let quotas = Quotas::from(Quota::per_day(1));
+    let ask = async |name: u32| {
+        let charge = Charge::new(RateKey::of(&[&name.to_string()]), quotas.as_slice(), 1);
+        leased.charge(&charge).answer().await.unwrap().granted()
+    };
+    let mut times = Vec::new();
+    for (from, until) in [(0, 2_000), (2_000, 110_000), (200_000, 202_000)] {
+        let start = std::time::Instant::now();
+        for name in from..until {
+            assert_eq!((ask(name).await, ask(name).await), (1, 0));
+        }
+        times.push(start.elapsed() / (until - from));
+    }
+    assert!(times[2] < 5 * times[0], "{times:?}");
 }

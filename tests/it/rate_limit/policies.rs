@@ -98,6 +98,16 @@ async fn a_cost_that_nobody_can_ever_pay_is_our_fault() {
     assert_eq!(Reason::CostTooHigh.code(), "cost_too_high");
 }
 
+#[tokio::test]
+async fn who_only_observes_lets_pass_what_nobody_can_ever_pay() {
+    for (observes, status, would_refuse) in [(true, 200, 1), (false, 500, 0)] {
+        let limit = RateLimitLayer::per_subject(Quota::per_hour(5)).cost(6);
+        let limit = if observes { limit.observe_only() } else { limit };
+        let response = ask(&app(limit.clone(), Stub::new("stub")), "GET /a", "ann").await;
+        assert_eq!((response.status().as_u16(), limit.status().would_refuse), (status, would_refuse));
+    }
+}
+
 #[test]
 #[should_panic(expected = "a request costs at least one")]
 fn no_request_is_free() {

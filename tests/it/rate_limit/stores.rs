@@ -217,6 +217,21 @@ async fn a_store_may_have_callers_wait_longer() {
     assert_eq!((response.status(), header(&response, "retry-after")), (TOO_OFTEN, Some("1")));
 }
 
+/// As one does that has taken nothing ahead for a moment: its refusals are counted and told all the same.
+#[tokio::test]
+async fn a_refusal_names_a_quota_also_where_all_seem_to_have_room() {
+    let quotas = [("wide", Quota::per_minute(60)), ("tight", Quota::per_minute(3))];
+    for (tight, wide, names) in [(20, 1, &["tight"][..]), (45, 1, &["tight"]), (45, 60, &["wide", "tight"])] {
+        let store = Scripted::default();
+        let limit = RateLimitLayer::by(quotas, |_, _| RateKey::anonymous()).store(store.clone());
+        let backlogs = [wide, tight].map(Duration::from_secs);
+        let said = Standing::new(0, backlogs).not_before(Duration::from_secs(1));
+        let response = answered(limit, &store, Some(Ok(said))).await;
+        let error = response.extensions().get::<AuthError>().unwrap();
+        assert_eq!(error.violated_policies().collect::<Vec<_>>(), names, "{tight} {wide}");
+    }
+}
+
 #[tokio::test]
 async fn two_layers_on_one_store_have_in_common_what_has_one_name() {
     let daily = ("daily", Quota::per_day(5));
