@@ -40,9 +40,10 @@ const SHARDS: usize = 16;
 /// store that is asked each time, whatever the number of processes. Nor is it ever more than the slices that they hold, of which each
 /// has at most [`largest_slice`](Self::largest_slice).
 ///
-/// What is not spent within the lease is lost, which is at most four times what the caller spent of one of the last slices. A request may be refused
-/// until the lease is over although another process holds something; as a whole the quota is spent all the same while there is
-/// demand. The numbers in headers are those of the store's last answer.
+/// What is not spent within the lease is lost, which is at most four times what the caller spent of one of the last slices. A
+/// request may be refused until the lease is over although another process holds something; as a whole the quota is spent all the
+/// same while there is demand. A quota of which nothing comes back for longer is not asked about for as long. The numbers in headers
+/// are those of the store's last answer.
 ///
 /// One question is under way for all requests of a caller. They wait a lease for it at most, and then ask by themselves, each as
 /// much as it needs.
