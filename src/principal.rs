@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 #[cfg(feature = "introspection")]
 use crate::authn::Confirmed;
 use crate::authn::{Oldest, Origin, Terms};
+use crate::authz::Met;
 use crate::error::{AuthError, Reason};
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::Counted;
@@ -48,6 +49,8 @@ pub(crate) struct Facts {
     #[cfg(feature = "rate-limit")]
     pub(crate) counted: OnceLock<Counted>,
     scopes: ScopeSet,
+    /// Guards that these scopes meet.
+    pub(crate) met: Met,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
     /// That was when an authority was asked.
@@ -209,6 +212,11 @@ impl Principal {
         grants(&self.facts.scopes, scope, self.admission.as_ref().and_then(|by| by.origin.rule()))
     }
 
+    /// Whether no rule of the layer's can grant more than the scopes do.
+    pub(crate) fn goes_by_exact_scopes(&self) -> bool {
+        self.admission.as_ref().is_some_and(|by| by.origin.rule().is_none())
+    }
+
     /// Demands a scope inside a handler, where the data decides which one.
     ///
     /// # Errors
@@ -269,6 +277,7 @@ impl Principal {
         facts.by_authority = true;
         if let Some(scopes) = said.scopes {
             facts.scopes = scopes;
+            facts.met = Met::default();
         }
         if let Some(exp) = said.exp {
             facts.expires_at = facts.expires_at.map(|end| end.min(exp)).or(Some(exp));
@@ -456,6 +465,7 @@ impl<'a> PrincipalBuilder<'a> {
             #[cfg(feature = "rate-limit")]
             counted: OnceLock::new(),
             scopes: self.scopes,
+            met: Met::default(),
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
             by_authority: self.by_authority,

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time, twice: by the wall and by a stopwatch.
@@ -42,15 +42,34 @@ pub(crate) struct Moment {
     pub(crate) wall: SystemTime,
 }
 
-/// Tells moments, on every request: of the machine's clocks it reads the one, and how far the other is ahead of it once in ten
-/// milliseconds.
-#[derive(Debug)]
+/// Nanoseconds since it was made, by the processor's own counter where the machine keeps that in step: 11 ns to read, where asking
+/// the system takes 28. What it counts as a second differs by some millionths from what the system does.
+pub(crate) struct Counter {
+    counter: quanta::Clock,
+    beginning: u64,
+}
+
+impl Counter {
+    fn start() -> Self {
+        let counter = quanta::Clock::new();
+        Self { beginning: counter.raw(), counter }
+    }
+
+    fn nanos(&self) -> u64 {
+        self.counter.delta_as_nanos(self.beginning, self.counter.raw())
+    }
+}
+
+/// Tells moments, on every request: it counts on from the last look at the machine's clocks, which is ten milliseconds ago at
+/// most.
 pub(crate) struct Moments {
     own_clock: Option<Arc<dyn Clock>>,
+    counter: Counter,
     beginning: Instant,
-    /// Nanoseconds from the epoch to the beginning, as the wall's clock has it. Written before `looked_at`.
-    ahead: AtomicU64,
-    /// Nanoseconds since the beginning.
+    /// Nanoseconds that the stopwatch since its beginning, and the wall's clock since the epoch, are ahead of the counter.
+    stopwatch_ahead: AtomicI64,
+    wall_ahead: AtomicI64,
+    /// Nanoseconds of the counter. Written last.
     looked_at: AtomicU64,
 }
 
@@ -59,8 +78,14 @@ impl Moments {
     const LOOK_AGAIN: u64 = 10_000_000;
 
     pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
-        let (ahead, looked_at) = (AtomicU64::new(0), AtomicU64::new(0));
-        let moments = Self { own_clock, beginning: SystemClock.instant(), ahead, looked_at };
+        let moments = Self {
+            own_clock,
+            counter: Counter::start(),
+            beginning: SystemClock.instant(),
+            stopwatch_ahead: AtomicI64::new(0),
+            wall_ahead: AtomicI64::new(0),
+            looked_at: AtomicU64::new(0),
+        };
         moments.look();
         moments
     }
@@ -69,14 +94,16 @@ impl Moments {
         if let Some(clock) = &self.own_clock {
             return Moment { instant: clock.instant(), wall: clock.now() };
         }
-        let instant = SystemClock.instant();
-        let since = self.since_beginning(instant);
-        if since.saturating_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
+        let count = self.counter.nanos();
+        // A counter that was set back, as on a machine that moved, wraps to a long time: it is looked at again.
+        if count.wrapping_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
             return self.look();
         }
-        let since_epoch = self.ahead.load(Ordering::Relaxed).saturating_add(since);
-        let wall = UNIX_EPOCH.checked_add(Duration::from_nanos(since_epoch)).unwrap_or(UNIX_EPOCH);
-        Moment { instant, wall }
+        let at = |ahead: &AtomicI64| {
+            Duration::from_nanos(count.saturating_add_signed(ahead.load(Ordering::Relaxed)))
+        };
+        let instant = self.beginning.checked_add(at(&self.stopwatch_ahead)).unwrap_or(self.beginning);
+        Moment { instant, wall: UNIX_EPOCH.checked_add(at(&self.wall_ahead)).unwrap_or(UNIX_EPOCH) }
     }
 
     pub(crate) const fn is_of_the_machine(&self) -> bool {
@@ -87,26 +114,23 @@ impl Moments {
         self.own_clock.clone()
     }
 
-    /// The wall's clock comes first: whatever happens between the two, what is made of them later is behind it, never ahead.
+    /// The counter comes last: whatever happens in between, what is made of it later is behind the clocks, never ahead.
     fn look(&self) -> Moment {
         let (wall, instant) = (SystemClock.now(), SystemClock.instant());
-        let since = self.since_beginning(instant);
+        let count = self.counter.nanos();
+        let stopwatch = nanos(instant.saturating_duration_since(self.beginning));
         let since_epoch = wall.duration_since(UNIX_EPOCH).map_or(0, nanos);
-        self.ahead.store(since_epoch.saturating_sub(since), Ordering::Relaxed);
-        self.looked_at.store(since, Ordering::Release);
+        self.stopwatch_ahead.store(stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
+        self.wall_ahead.store(since_epoch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
+        self.looked_at.store(count, Ordering::Release);
         Moment { instant, wall }
-    }
-
-    fn since_beginning(&self, instant: Instant) -> u64 {
-        nanos(instant.saturating_duration_since(self.beginning))
     }
 }
 
-/// Nanoseconds since it was made, for who asks on every request: by the processor's own counter where the machine keeps that in
-/// step, at a third of the cost of asking the system.
+/// Nanoseconds since it was made, for who asks on every request.
 #[cfg(feature = "rate-limit")]
 pub(crate) enum Stopwatch {
-    Machine { counter: quanta::Clock, beginning: u64 },
+    Machine(Counter),
     Own { clock: Arc<dyn Clock>, beginning: Instant },
 }
 
@@ -115,16 +139,13 @@ impl Stopwatch {
     pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
         match own_clock {
             Some(clock) => Self::Own { beginning: clock.instant(), clock },
-            None => {
-                let counter = quanta::Clock::new();
-                Self::Machine { beginning: counter.raw(), counter }
-            }
+            None => Self::Machine(Counter::start()),
         }
     }
 
     pub(crate) fn nanos(&self) -> u64 {
         match self {
-            Self::Machine { counter, beginning } => counter.delta_as_nanos(*beginning, counter.raw()),
+            Self::Machine(counter) => counter.nanos(),
             Self::Own { clock, beginning } => nanos(clock.instant().saturating_duration_since(*beginning)),
         }
     }

@@ -66,7 +66,7 @@ impl RequireLayer {
     /// A guard with a policy of your own.
     #[must_use]
     pub fn new(policy: ScopePolicy) -> Self {
-        Self { demands: Arc::new(Demands { policy, verified_within: None }) }
+        Self { demands: Arc::new(Demands::new(policy)) }
     }
 
     /// Needs besides a verdict for which the authority was asked at most this long before the request arrived; with zero it

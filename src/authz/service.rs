@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ScopePolicy;
+use super::met::Mark;
 use crate::authn::{Anonymous, Demand, Judged, Later, Oldest, RequestContext, Waiting};
 use crate::error::{AuthError, Reason};
 use crate::principal::{Admission, Principal};
@@ -22,6 +23,8 @@ use crate::reject::OrRefused;
 pub(super) struct Demands {
     pub(super) policy: ScopePolicy,
     pub(super) verified_within: Option<Duration>,
+    /// Its place in what verdicts remember of the guards that they met, for a policy that depends on nothing else.
+    mark: Mark,
 }
 
 /// The service of [`RequireLayer`](super::RequireLayer).
@@ -57,11 +60,12 @@ where
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                Stage::Waiting { waiting: Waiting::new(service, request, later) }
+                let demands = Arc::clone(&self.demands);
+                Stage::Waiting { waiting: Waiting::new(service, request, later), demands }
             }
             Err(error) => Stage::Done { future: OrRefused::refused(&error) },
         };
-        RequireFuture { demands: Arc::clone(&self.demands), stage }
+        RequireFuture { stage }
     }
 }
 
@@ -72,7 +76,6 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        demands: Arc<Demands>,
         #[pin]
         stage: Stage<S, ReqBody, ResBody, S::Future>,
     }
@@ -81,7 +84,7 @@ pin_project! {
 pin_project! {
     #[project = StageProj]
     enum Stage<S, ReqBody, ResBody, F> {
-        Waiting { waiting: Box<Waiting<S, ReqBody>> },
+        Waiting { waiting: Box<Waiting<S, ReqBody>>, demands: Arc<Demands> },
         Done { #[pin] future: OrRefused<F, ResBody> },
     }
 }
@@ -96,13 +99,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let waiting = match this.stage.as_mut().project() {
+            let (waiting, demands) = match this.stage.as_mut().project() {
                 StageProj::Done { future } => return future.poll(cx),
-                StageProj::Waiting { waiting } => waiting,
+                StageProj::Waiting { waiting, demands } => (waiting, demands),
             };
             let (outcome, demand) = ready!(waiting.poll_outcome(cx));
             let Some(mut request) = waiting.request.take() else { return Poll::Pending };
-            let future = match this.demands.settle(outcome, demand, &mut request) {
+            let future = match demands.settle(outcome, demand, &mut request) {
                 Ok(()) => OrRefused::Inner { future: waiting.service.call(request) },
                 Err(error) => OrRefused::refused(&error),
             };
@@ -112,17 +115,33 @@ where
 }
 
 impl Demands {
+    pub(super) fn new(policy: ScopePolicy) -> Self {
+        Self { policy, verified_within: None, mark: Mark::default() }
+    }
+
+    fn permits(&self, principal: &Principal) -> Result<(), AuthError> {
+        // A rule or a predicate of the application's may change its mind.
+        if !principal.goes_by_exact_scopes() || !self.policy.is_about_scopes_alone() {
+            return self.policy.judge(principal);
+        }
+        let (met, bit) = (&principal.facts().met, self.mark.bit());
+        if met.has(bit) {
+            return Ok(());
+        }
+        self.policy.judge(principal).inspect(|()| met.add(bit))
+    }
+
     /// Whether the request may pass, may not, or must wait for a fresh verdict.
     fn judge<B>(&self, request: &mut Request<B>) -> Result<Option<Later>, AuthError> {
         let principal = authenticated(request.extensions())?;
         let Some(age) = self.verified_within else {
-            return self.policy.judge(principal).map(|()| None);
+            return self.permits(principal).map(|()| None);
         };
         let Admission { origin, arrival } = principal.admission().ok_or(Reason::LayerMissing)?;
         let now = origin.now();
         let oldest = Oldest::within(age, *arrival, now);
         if principal.facts().is_since(oldest) {
-            return self.policy.judge(principal).map(|()| None);
+            return self.permits(principal).map(|()| None);
         }
         let demand = Demand { now, oldest: Some(oldest) };
         match origin.judge_again(&RequestContext::new(request), demand) {
@@ -149,7 +168,7 @@ impl Demands {
         }
         let admission = before.admission().ok_or(Reason::LayerMissing)?.clone();
         let principal = principal.admitted(admission);
-        self.policy.judge(&principal)?;
+        self.permits(&principal)?;
         request.extensions_mut().insert(principal);
         Ok(())
     }
