@@ -61,6 +61,9 @@ impl ScopeSet {
     /// # Errors
     /// If a member is not a scope-token.
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
+        if Self::is_tidy(text) {
+            return Ok(Self(text.into()));
+        }
         Self::from_members(text.split(' ').filter(|member| !member.is_empty()))
     }
 
@@ -79,6 +82,12 @@ impl ScopeSet {
         sorted.sort_unstable();
         sorted.dedup();
         Ok(Self(sorted.join(" ").into_boxed_str()))
+    }
+
+    /// Whether a text is as sets are kept, which most are when they come: then it need not be put together anew.
+    fn is_tidy(text: &str) -> bool {
+        let mut last = "";
+        text.split(' ').all(|member| is_scope_token(member) && std::mem::replace(&mut last, member) < member)
     }
 
     /// The scopes, in alphabetical order.

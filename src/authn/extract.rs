@@ -77,17 +77,27 @@ fn from_authorization<'a>(
     presentations: &[Presentation],
 ) -> Result<Found<'a>, Reason> {
     let bytes = bounded(value)?;
-    let scheme_len = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
-    let (scheme, rest) = bytes.split_at_checked(scheme_len).unwrap_or((bytes, &[]));
-    let scheme = std::str::from_utf8(scheme).ok().filter(|scheme| is_token(scheme));
-    let scheme = scheme.ok_or(Reason::AuthorizationMalformed)?;
-    let known = presentations.iter().position(|presentation| {
-        presentation.header_name().is_none() && presentation.scheme_name().eq_ignore_ascii_case(scheme)
+    let known = presentations.iter().enumerate().find_map(|(place, presentation)| {
+        let is_ours = presentation.header_name().is_none();
+        is_ours.then(|| behind(presentation.scheme_name(), bytes)).flatten().map(|rest| (place, rest))
     });
-    let place = known.ok_or(Reason::SchemeUnsupported)?;
+    let (place, rest) = known.ok_or_else(|| refusal_of(bytes))?;
     // RFC 6750 §2.1: 1*SP between the scheme and the token.
     let bytes = rest.get(rest.iter().take_while(|byte| **byte == b' ').count()..).unwrap_or_default();
     Ok(Found { place, bytes })
+}
+
+/// What stands behind this scheme, if that is what the value begins with.
+fn behind<'a>(scheme: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (start, rest) = bytes.split_at_checked(scheme.len())?;
+    let ends = rest.first().is_none_or(|byte| *byte == b' ');
+    (ends && start.eq_ignore_ascii_case(scheme.as_bytes())).then_some(rest)
+}
+
+/// Why a value is refused that begins with no scheme of ours.
+fn refusal_of(bytes: &[u8]) -> Reason {
+    let scheme = bytes.split(|byte| *byte == b' ').next().and_then(|scheme| std::str::from_utf8(scheme).ok());
+    if scheme.is_some_and(is_token) { Reason::SchemeUnsupported } else { Reason::AuthorizationMalformed }
 }
 
 /// A key in a header of its own: visible ASCII, no spaces.
@@ -100,16 +110,24 @@ fn key_text(bytes: &[u8]) -> Option<&str> {
 pub(super) fn token68(bytes: &[u8]) -> Option<&str> {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = bytes.get(..bytes.len().saturating_sub(padding))?;
-    // Without a branch in it the compiler looks at many bytes at once; tokens are long.
-    let right = body.iter().fold(true, |right, byte| right & is_token68(*byte));
-    if right && !body.is_empty() { std::str::from_utf8(bytes).ok() } else { None }
+    let right = !body.is_empty() && (all(body, is_usual) || all(body, is_token68));
+    if right { std::str::from_utf8(bytes).ok() } else { None }
 }
 
-/// Letters, digits, and `- . _ ~ + /`, where `+` to `9` is one range but for the comma.
-const fn is_token68(byte: u8) -> bool {
+/// Without a branch in it the compiler looks at many bytes at once; tokens are long.
+fn all(bytes: &[u8], right: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & right(*byte))
+}
+
+/// What tokens are made of that are written in base64url: letters, digits, `_`, and `- . /`, which stand before the digits.
+const fn is_usual(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let digit_or_mark = (byte.wrapping_sub(b'+') <= b'9' - b'+') & (byte != b',');
-    letter | digit_or_mark | (byte == b'_') | (byte == b'~')
+    letter | (byte.wrapping_sub(b'-') <= b'9' - b'-') | (byte == b'_')
+}
+
+/// Letters, digits, and `- . _ ~ + /`.
+const fn is_token68(byte: u8) -> bool {
+    is_usual(byte) | (byte == b'+') | (byte == b'~')
 }
 
 #[cfg(test)]

@@ -84,7 +84,10 @@ impl<A, R> Settings<A, R> {
     where
         R: Reject<B>,
     {
-        let mut response = render_from_beneath(response, self.offer(presented), &self.reject);
+        let mut response = response;
+        if response.extensions().get::<AuthError>().is_some() {
+            response = render_from_beneath(response, self.offer(presented), &self.reject);
+        }
         if self.presentation(presented).is_some_and(|presentation| presentation.header_name().is_some()) {
             keep_private(response.headers_mut());
         }

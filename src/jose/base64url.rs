@@ -18,10 +18,9 @@ static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 static ENGINE: LazyLock<GeneralPurpose> =
     LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD));
 
-/// Decodes into a buffer that is reused; `None` if the text is not exact.
-pub(super) fn decode_into(text: &str, buffer: &mut Vec<u8>) -> Option<()> {
-    buffer.clear();
-    ENGINE.decode_vec(text, buffer).ok()
+/// Decodes a text; `None` if it is not exact, or what it holds is not UTF-8.
+pub(super) fn decode_text(text: &str) -> Option<String> {
+    decode(text).and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 /// Decodes onto the stack where it fits there; `None` if the text is not exact. Only what is needed is zeroed: tokens are short

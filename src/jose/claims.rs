@@ -43,7 +43,7 @@ pub(crate) struct Claims<'b> {
 
 impl<'b> Claims<'b> {
     /// Parses them all; `audiences` are the names by which this server is known.
-    pub(super) fn parse(document: &'b [u8], audiences: &[String]) -> Result<Self, Reason> {
+    pub(super) fn parse(document: &'b str, audiences: &[String]) -> Result<Self, Reason> {
         let empty = || Reader { claims: Claims::default(), audiences };
         parse_plain_object(document, empty)
             .map(|reader| reader.claims)
@@ -286,7 +286,7 @@ mod tests {
 
     fn judge(json: &str) -> Result<(), Reason> {
         let rules = rules();
-        Claims::parse(json.as_bytes(), &rules.audiences)?.judge(&rules, NOW)
+        Claims::parse(json, &rules.audiences)?.judge(&rules, NOW)
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn scopes_of_every_kind() {
-        let scopes = |json: &str| Claims::parse(json.as_bytes(), &[]).and_then(|claims| claims.scopes());
+        let scopes = |json: &str| Claims::parse(json, &[]).and_then(|claims| claims.scopes());
         for (json, expected) in [
             (r#"{}"#, ""),
             (r#"{"scope":"b a"}"#, "a b"),

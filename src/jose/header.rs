@@ -39,7 +39,20 @@ impl<'b> Header<'b> {
         if document.len() > MAX_HEADER_LEN {
             return Err(Reason::HeaderTooLong);
         }
+        let document = std::str::from_utf8(document).map_err(|_| Reason::HeaderMalformed)?;
         parse_plain_object(document, Self::default).map_err(|fault| fault.reason(Reason::HeaderMalformed))
+    }
+
+    pub(super) fn to_owned(&self) -> Header<'static> {
+        let owned = |text: &Option<Cow<'b, str>>| text.as_ref().map(|text| Cow::Owned(text.to_string()));
+        Header {
+            alg: owned(&self.alg),
+            kid: owned(&self.kid),
+            typ: owned(&self.typ),
+            cty: owned(&self.cty),
+            critical: self.critical,
+            compressed: self.compressed,
+        }
     }
 
     /// The algorithm that the token claims: a hint for the choice of key, never more.

@@ -56,7 +56,7 @@ pub(crate) enum Repeat {
 
 /// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are.
 pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
-    document: &'de [u8],
+    document: &'de str,
     mut empty: impl FnMut() -> M,
 ) -> Result<M, Fault> {
     if let Some(mut plain) = Plain::new(document) {
@@ -68,7 +68,7 @@ pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
     }
     // Not plain or not right: what was read so far does not count.
     let mut members = empty();
-    parse_object(document, &mut members).map(|()| members)
+    parse_object(document.as_bytes(), &mut members).map(|()| members)
 }
 
 /// Parses a whole document, which must be an object.

@@ -13,6 +13,7 @@ mod json;
 mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
 mod key_pair;
+mod known_headers;
 mod plain;
 #[cfg(feature = "introspection")]
 mod sign;
@@ -29,8 +30,11 @@ pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_pl
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};
+pub(crate) use known_headers::{Known, KnownHeaders};
 #[cfg(feature = "introspection")]
 pub(crate) use sign::{PrivateKey, SigningFailed};
+
+use std::ops::Deref;
 
 use smallvec::SmallVec;
 
@@ -72,7 +76,10 @@ impl<'t> Parts<'t> {
     }
 
     /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
-    pub(crate) fn is_asymmetric(&self) -> bool {
+    pub(crate) fn is_asymmetric(&self, known: &Known) -> bool {
+        if known.find(self).is_some() {
+            return true;
+        }
         let mut buffer = HeaderBuffer::new();
         Header::parse(self.header, &mut buffer).is_ok_and(|header| header.algorithm().is_ok())
     }
@@ -88,21 +95,21 @@ fn split_dot(text: &str) -> Option<(&str, &str)> {
 #[derive(Default)]
 pub(crate) struct Buffers {
     header: HeaderBuffer,
-    claims: Vec<u8>,
+    claims: String,
 }
 
 impl Buffers {
     /// The claims of a token that was accepted, without copying them.
-    pub(crate) fn into_claims(self) -> Result<String, Reason> {
-        String::from_utf8(self.claims).map_err(|_| Reason::ClaimsMalformed)
+    pub(crate) fn into_claims(self) -> String {
+        self.claims
     }
 }
 
 /// A token whose header was judged and whose claims were decoded; nothing of it is verified.
 pub(crate) struct Opened<'b> {
-    pub(crate) header: Header<'b>,
+    pub(crate) header: Said<'b>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) document: &'b [u8],
+    pub(crate) document: &'b str,
     pub(crate) seal: Seal<'b>,
 }
 
@@ -110,13 +117,42 @@ pub(crate) struct Opened<'b> {
 pub(crate) struct Seal<'b>(Parts<'b>);
 
 impl<'b> Opened<'b> {
-    /// Decodes both JSON parts, strictly, and refuses what the header alone rules out.
-    pub(crate) fn open(parts: Parts<'b>, buffers: &'b mut Buffers, typ: Typ) -> Result<Self, Reason> {
-        let header = Header::parse(parts.header, &mut buffers.header)?;
-        header.judge(typ)?;
+    /// Decodes both JSON parts, strictly, and refuses what the header alone rules out. A header that is known was judged before.
+    pub(crate) fn open(
+        parts: Parts<'b>,
+        known: Option<&'b Known>,
+        buffers: &'b mut Buffers,
+        typ: Typ,
+    ) -> Result<Self, Reason> {
+        let header = match known.and_then(|known| known.find(&parts)) {
+            Some(header) => Said::Before(header),
+            None => {
+                let header = Header::parse(parts.header, &mut buffers.header)?;
+                header.judge(typ)?;
+                Said::Now(header)
+            }
+        };
         let algorithm = header.algorithm()?;
-        base64url::decode_into(parts.claims, &mut buffers.claims).ok_or(Reason::ClaimsMalformed)?;
+        buffers.claims = base64url::decode_text(parts.claims).ok_or(Reason::ClaimsMalformed)?;
         Ok(Self { header, algorithm, document: &buffers.claims, seal: Seal(parts) })
+    }
+}
+
+/// A header that was judged.
+pub(crate) enum Said<'b> {
+    /// Of another token, which was accepted.
+    Before(&'b Header<'static>),
+    Now(Header<'b>),
+}
+
+impl<'b> Deref for Said<'b> {
+    type Target = Header<'b>;
+
+    fn deref(&self) -> &Header<'b> {
+        match self {
+            Self::Before(header) => header,
+            Self::Now(header) => header,
+        }
     }
 }
 
@@ -139,7 +175,7 @@ impl Seal<'_> {
 
 /// An access token whose claims were parsed; nothing of it is verified.
 pub(crate) struct Token<'b> {
-    pub(crate) header: Header<'b>,
+    pub(crate) header: Said<'b>,
     pub(crate) algorithm: Algorithm,
     pub(crate) unverified: Unverified<'b>,
 }
@@ -152,8 +188,14 @@ pub(crate) struct Unverified<'b> {
 
 impl<'b> Token<'b> {
     /// Opens it and parses its claims.
-    pub(crate) fn parse(parts: Parts<'b>, buffers: &'b mut Buffers, rules: &Rules) -> Result<Self, Reason> {
-        let Opened { header, algorithm, document, seal } = Opened::open(parts, buffers, rules.typ)?;
+    pub(crate) fn parse(
+        parts: Parts<'b>,
+        known: &'b Known,
+        buffers: &'b mut Buffers,
+        rules: &Rules,
+    ) -> Result<Self, Reason> {
+        let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
+        let Opened { header, algorithm, document, seal } = opened;
         let claims = Claims::parse(document, &rules.audiences)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, seal } })
     }

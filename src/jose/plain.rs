@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -21,11 +22,10 @@ pub(super) struct NotPlain;
 
 impl<'de> Plain<'de> {
     /// `None` if a byte stands in the document that has no place in a plain one: then a string ends at the next quote.
-    pub(super) fn new(document: &'de [u8]) -> Option<Self> {
+    pub(super) fn new(text: &'de str) -> Option<Self> {
         // Without a branch in it the compiler looks at many bytes at once.
         let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
-        let all = document.iter().fold(true, |all, byte| all & plain(*byte));
-        std::str::from_utf8(document).ok().filter(|_| all).map(|text| Self { text, at: 0 })
+        text.bytes().fold(true, |all, byte| all & plain(byte)).then_some(Self { text, at: 0 })
     }
 
     /// Nothing may follow.
@@ -53,9 +53,21 @@ impl<'de> Plain<'de> {
         Ok(())
     }
 
+    /// A string that is short, as the names of members are.
+    fn name(&mut self) -> Result<&'de str, NotPlain> {
+        self.take(b'"')?;
+        let len = self.rest().iter().position(|byte| *byte == b'"').ok_or(NotPlain)?;
+        self.text_of(len)
+    }
+
     fn string(&mut self) -> Result<&'de str, NotPlain> {
         self.take(b'"')?;
         let len = memchr::memchr(b'"', self.rest()).ok_or(NotPlain)?;
+        self.text_of(len)
+    }
+
+    /// What stands before the quote that comes next.
+    fn text_of(&mut self, len: usize) -> Result<&'de str, NotPlain> {
         let text = self.text.get(self.at..self.at.saturating_add(len)).ok_or(NotPlain)?;
         self.skip(len.saturating_add(1));
         Ok(text)
@@ -107,8 +119,12 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
         }
     }
 
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
+        visitor.visit_borrowed_str(self.string()?)
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -140,10 +156,8 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
         if !self.more(b'}')? {
             return Ok(None);
         }
-        if self.plain.peek() != Some(b'"') {
-            return Err(NotPlain);
-        }
-        seed.deserialize(&mut *self.plain).map(Some)
+        let name = self.plain.name()?;
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NotPlain> {
@@ -188,7 +202,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Value> {
-        let mut plain = Plain::new(text.as_bytes())?;
+        let mut plain = Plain::new(text)?;
         let value = Value::deserialize(&mut plain).ok()?;
         plain.end().ok().map(|()| value)
     }

@@ -7,7 +7,7 @@ use super::{Judge, JwtAuthenticator, Trusted};
 #[cfg(feature = "introspection")]
 use crate::authn::introspection::IntrospectionAuthenticator;
 use crate::error::ConfigError;
-use crate::jose::{Rules, Typ};
+use crate::jose::{KnownHeaders, Rules, Typ};
 use crate::keys::Issuer;
 use crate::time::Clock;
 
@@ -156,7 +156,13 @@ impl JwtAuthenticatorBuilder {
         Ok(JwtAuthenticator {
             #[cfg(feature = "introspection")]
             authority: self.authority,
-            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
+            judge: Arc::new(Judge {
+                issuers: issuers.into(),
+                rules,
+                headers: KnownHeaders::default(),
+                max_token_len,
+                own_clock: clock,
+            }),
         })
     }
 }

@@ -13,7 +13,7 @@ use super::introspection::IntrospectionAuthenticator;
 use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
-use crate::jose::{Buffers, Parts, Rules, Token, Verified};
+use crate::jose::{Buffers, KnownHeaders, Parts, Rules, Said, Token, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::principal::Principal;
 use crate::time::{Clock, SystemClock, UnixTime};
@@ -51,6 +51,7 @@ pub struct JwtAuthenticator {
 struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
+    headers: KnownHeaders,
     max_token_len: usize,
     /// The application's, if it brought one.
     own_clock: Option<Arc<dyn Clock>>,
@@ -100,7 +101,7 @@ impl Authenticator for JwtAuthenticator {
     /// Certain of three-part tokens with the algorithm of a public key.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
         match Parts::split(credential.expose(), self.judge.max_token_len) {
-            Ok(parts) if parts.is_asymmetric() => Match::Specific,
+            Ok(parts) if parts.is_asymmetric(&self.judge.headers.now()) => Match::Specific,
             _ => Match::No,
         }
     }
@@ -142,7 +143,7 @@ impl Judge {
     fn judge(&self, token: &str, now: SystemTime, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
         let (principal, expires_at, lease) = self.accept(token, &mut buffers, now.into(), patience)?;
-        Ok(Verdict::until(principal.with_claims(buffers.into_claims()?), expires_at).under(lease))
+        Ok(Verdict::until(principal.with_claims(buffers.into_claims()), expires_at).under(lease))
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
@@ -154,7 +155,8 @@ impl Judge {
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
-        let Token { header, algorithm, unverified } = Token::parse(parts, buffers, &self.rules)?;
+        let known = self.headers.now();
+        let Token { header, algorithm, unverified } = Token::parse(parts, &known, buffers, &self.rules)?;
         let claims = &unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
@@ -169,6 +171,9 @@ impl Judge {
         let (verified, lease) = verified.ok_or(Reason::KeyUnknown)??;
         header.judge_typ(self.rules.typ)?;
         let (principal, expires_at) = principal(&verified, issuer, now)?;
+        if let Said::Now(header) = &header {
+            self.headers.learn(&parts, header);
+        }
         Ok((principal, expires_at, lease))
     }
 

@@ -50,7 +50,7 @@ pub(super) struct Said<'b> {
 }
 
 impl<'b> Claims<'b> {
-    pub(super) fn parse(document: &'b [u8]) -> Result<Self, Reason> {
+    pub(super) fn parse(document: &'b str) -> Result<Self, Reason> {
         parse_plain_object(document, Self::default).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
@@ -148,7 +148,7 @@ mod tests {
     };
 
     fn judge(json: &str) -> Result<UnixTime, Reason> {
-        Claims::parse(json.as_bytes())?.judge(&RULES, NOW).map(|said| said.ends)
+        Claims::parse(json)?.judge(&RULES, NOW).map(|said| said.ends)
     }
 
     fn with(more: &str) -> Result<UnixTime, Reason> {

@@ -217,7 +217,7 @@ impl Judge {
     /// Marks the token as used where that is wanted.
     fn admit(&self, accepted: Accepted, buffers: Buffers) -> Result<AuthFuture, AuthError> {
         let Accepted { principal, ends, key } = accepted;
-        let verdict = Verdict::once(principal.with_claims(buffers.into_claims()?));
+        let verdict = Verdict::once(principal.with_claims(buffers.into_claims()));
         Ok(match (&self.once_only, key) {
             (Some(once_only), Some(key)) => once_only.admit(Unspent { key, ends, verdict }),
             _ => AuthFuture::ready(Ok(verdict)),
