@@ -1,8 +1,9 @@
 //! The authenticated party.
 
+mod texts;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::slice::SliceIndex;
 use std::sync::Arc;
 #[cfg(feature = "rate-limit")]
 use std::sync::OnceLock;
@@ -19,6 +20,7 @@ use crate::error::{AuthError, Reason};
 use crate::rate_limit::Counted;
 use crate::scope::{ScopeSet, grants};
 use crate::time::{Clock, Moment, SystemClock};
+use texts::Texts;
 
 /// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
 ///
@@ -38,63 +40,25 @@ pub(crate) struct Admission {
 }
 
 /// What is known of a principal, and on which terms it is remembered.
+///
+/// In this order, so that what every request looks at lies together with the count of references.
 #[derive(Clone)]
 #[repr(C)]
 pub(crate) struct Facts {
-    pub(crate) terms: Terms,
-    method: &'static str,
-    issuer: Option<Arc<str>>,
-    names: Names,
+    /// Guards that the scopes meet.
+    pub(crate) met: Met,
     /// Who counts its requests, as the first limit that asked found out.
     #[cfg(feature = "rate-limit")]
     pub(crate) counted: OnceLock<Counted>,
+    pub(crate) terms: Terms,
     scopes: ScopeSet,
-    /// Guards that these scopes meet.
-    pub(crate) met: Met,
+    texts: Texts,
+    method: &'static str,
+    issuer: Option<Arc<str>>,
     expires_at: Option<SystemTime>,
     verified_at: SystemTime,
     /// That was when an authority was asked.
     by_authority: bool,
-    claims: String,
-}
-
-/// The subject, the client, the plan and the id of the API key: one allocation for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Names {
-    text: Box<str>,
-    /// Where the first three end.
-    ends: [usize; 3],
-}
-
-impl Names {
-    fn new(parts: [&str; 4]) -> Self {
-        let mut end: usize = 0;
-        let ends = [parts[0], parts[1], parts[2]].map(|part| {
-            end = end.saturating_add(part.len());
-            end
-        });
-        Self { text: parts.concat().into_boxed_str(), ends }
-    }
-
-    fn subject(&self) -> Option<&str> {
-        self.named(..self.ends[0])
-    }
-
-    fn client(&self) -> Option<&str> {
-        self.named(self.ends[0]..self.ends[1])
-    }
-
-    fn plan(&self) -> Option<&str> {
-        self.named(self.ends[1]..self.ends[2])
-    }
-
-    fn api_key(&self) -> Option<&str> {
-        self.named(self.ends[2]..)
-    }
-
-    fn named(&self, range: impl SliceIndex<str, Output = str>) -> Option<&str> {
-        self.text.get(range).filter(|name| !name.is_empty())
-    }
 }
 
 /// For so long a machine may have slept without an authority being asked again.
@@ -115,7 +79,7 @@ impl Facts {
     /// Bytes of memory that it holds.
     pub(crate) fn bytes(&self) -> u64 {
         let marks = self.terms.marks.as_ref().map_or(0, |marks| marks.bytes());
-        let texts = [self.names.text.len(), self.scopes.as_str().len(), self.claims.capacity()];
+        let texts = [self.texts.bytes(), self.scopes.as_str().len()];
         let counts = const { size_of::<usize>() * 2 };
         let bytes = texts.iter().fold(counts.saturating_add(marks), |sum, text| sum.saturating_add(*text));
         u64::try_from(size_of::<Self>().saturating_add(bytes)).unwrap_or(u64::MAX)
@@ -137,6 +101,7 @@ impl Principal {
             verified_at: None,
             by_authority: false,
             claims: String::new(),
+            document: None,
         }
     }
 
@@ -170,7 +135,7 @@ impl Principal {
     /// The subject (`sub`): a user, or the client itself where a client acts for itself.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.facts.names.subject()
+        self.facts.texts.subject()
     }
 
     /// The subject, for handlers that cannot do without.
@@ -184,20 +149,20 @@ impl Principal {
     /// The OAuth client: `client_id`, or `azp` where the issuer sends that.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.facts.names.client()
+        self.facts.texts.client()
     }
 
     /// The name for the quotas that it gets, where the credential has one: the plan of an API key
     /// ([`NewApiKey::plan`](crate::NewApiKey::plan)), or of a client that signs its requests.
     #[must_use]
     pub fn plan(&self) -> Option<&str> {
-        self.facts.names.plan()
+        self.facts.texts.plan()
     }
 
     /// The id of the API key that it came with.
     #[must_use]
     pub fn api_key_id(&self) -> Option<&str> {
-        self.facts.names.api_key()
+        self.facts.texts.api_key()
     }
 
     /// What the credential grants.
@@ -256,15 +221,15 @@ impl Principal {
     /// # Errors
     /// 403 with the reason `claims_mismatch` if they do not have that shape.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
-        let claims = if self.facts.claims.is_empty() { "{}" } else { &self.facts.claims };
-        serde_json::from_str(claims).map_err(|_| AuthError::from(Reason::ClaimsMismatch))
+        serde_json::from_str(self.facts.texts.claims().unwrap_or("{}"))
+            .map_err(|_| AuthError::from(Reason::ClaimsMismatch))
     }
 
     /// Adds the claims that it was made of. Whoever just made it holds the only copy.
     #[cfg(feature = "jwt")]
     pub(crate) fn with_claims(mut self, json: String) -> Self {
         if let Some(facts) = Arc::get_mut(&mut self.facts) {
-            facts.claims = json;
+            facts.texts.add_claims(json);
         }
         self
     }
@@ -288,7 +253,8 @@ impl Principal {
     /// Whether both name the same party.
     pub(crate) fn is_same_party(&self, other: &Self) -> bool {
         let (one, two) = (&*self.facts, &*other.facts);
-        let names = one.names.subject() == two.names.subject() && one.names.client() == two.names.client();
+        let (texts, others) = (&one.texts, &two.texts);
+        let names = texts.subject() == others.subject() && texts.client() == others.client();
         names && one.issuer == two.issuer
     }
 
@@ -388,6 +354,7 @@ pub struct PrincipalBuilder<'a> {
     verified_at: Option<SystemTime>,
     by_authority: bool,
     claims: String,
+    document: Option<&'a str>,
 }
 
 impl<'a> PrincipalBuilder<'a> {
@@ -454,22 +421,31 @@ impl<'a> PrincipalBuilder<'a> {
         self
     }
 
+    /// Says where the claims stand that [`Principal::with_claims`] adds, so that names within them are not copied.
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn within(mut self, document: &'a str) -> Self {
+        self.document = Some(document);
+        self
+    }
+
     /// The principal.
     #[must_use]
     pub fn build(self) -> Principal {
+        let names = [&*self.subject, &self.client_id, &self.plan, &self.api_key_id];
+        let mut texts = Texts::new(names, self.document.unwrap_or_default());
+        texts.add_claims(self.claims);
         let facts = Facts {
-            terms: Terms::default(),
-            method: self.method,
-            issuer: self.issuer,
-            names: Names::new([&self.subject, &self.client_id, &self.plan, &self.api_key_id]),
+            met: Met::default(),
             #[cfg(feature = "rate-limit")]
             counted: OnceLock::new(),
+            terms: Terms::default(),
             scopes: self.scopes,
-            met: Met::default(),
+            texts,
+            method: self.method,
+            issuer: self.issuer,
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
             by_authority: self.by_authority,
-            claims: self.claims,
         };
         Principal { facts: Arc::new(facts), admission: None }
     }

@@ -4,8 +4,8 @@
 //! can move time by hand; nothing else in the crate reads time.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time, twice: by the wall and by a stopwatch.
@@ -119,7 +119,7 @@ impl Moments {
         let (wall, instant) = (SystemClock.now(), SystemClock.instant());
         let count = self.counter.nanos();
         let stopwatch = nanos(instant.saturating_duration_since(self.beginning));
-        let since_epoch = wall.duration_since(UNIX_EPOCH).map_or(0, nanos);
+        let since_epoch = wall_nanos(wall);
         self.stopwatch_ahead.store(stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.wall_ahead.store(since_epoch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.looked_at.store(count, Ordering::Release);
@@ -149,6 +149,20 @@ impl Stopwatch {
             Self::Own { clock, beginning } => nanos(clock.instant().saturating_duration_since(*beginning)),
         }
     }
+}
+
+/// A time of the wall in nanoseconds since the epoch.
+pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, nanos)
+}
+
+/// A time of the stopwatch in nanoseconds since a day before it was first asked for: clocks of applications may have begun earlier.
+pub(crate) fn stopwatch_nanos(instant: Instant) -> u64 {
+    static BEGINNING: LazyLock<Instant> = LazyLock::new(|| {
+        let now = SystemClock.instant();
+        now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now)
+    });
+    nanos(instant.saturating_duration_since(*BEGINNING))
 }
 
 /// Enough for five centuries.

@@ -1,5 +1,6 @@
 //! For how long, and on which terms, a verdict may be used again.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,38 +8,44 @@ use std::time::{Duration, Instant, SystemTime};
 use super::revocations::Marks;
 #[cfg(feature = "api-keys")]
 use crate::time::SystemClock;
-use crate::time::{Clock, Moment, nanos};
+use crate::time::{Clock, Moment, nanos, stopwatch_nanos, wall_nanos};
 
 /// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
 /// machine sleeps.
+///
+/// In nanoseconds, for each verdict has one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    until: SystemTime,
-    /// `None` is beyond what the platform can tell.
-    elapses: Option<Instant>,
+    /// Since the epoch.
+    until: NonZeroU64,
+    /// By the stopwatch.
+    elapses: u64,
 }
 
 impl Span {
     /// From now to a time on the wall.
     pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
         let left = until.duration_since(now.wall).unwrap_or_default();
-        Self { until, elapses: now.instant.checked_add(left) }
+        Self {
+            until: NonZeroU64::new(wall_nanos(until)).unwrap_or(NonZeroU64::MIN),
+            elapses: stopwatch_nanos(now.instant).saturating_add(nanos(left)),
+        }
     }
 
     pub(crate) fn holds(&self, now: Moment) -> bool {
-        now.wall < self.until && self.elapses.is_none_or(|end| now.instant < end)
+        wall_nanos(now.wall) < self.until.get() && stopwatch_nanos(now.instant) < self.elapses
     }
 
     /// Whether it ended less than this ago, by both clocks.
     fn held_within(&self, time: Duration, now: Moment) -> bool {
-        self.until.checked_add(time).is_none_or(|end| now.wall < end)
-            && self.elapses.is_none_or(|end| now.instant.saturating_duration_since(end) < time)
+        let later = |end: u64| end.saturating_add(nanos(time));
+        wall_nanos(now.wall) < later(self.until.get()) && stopwatch_nanos(now.instant) < later(self.elapses)
     }
 }
 
 /// On which terms a verdict may be used again. By default it may not.
 ///
-/// In this order, so that what every hit looks at lies together with the count of references.
+/// In this order, so that what every hit looks at lies together.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Terms {

@@ -183,6 +183,7 @@ pub(crate) struct Token<'b> {
 /// Claims together with the signature that would prove them.
 pub(crate) struct Unverified<'b> {
     pub(crate) claims: Claims<'b>,
+    document: &'b str,
     seal: Seal<'b>,
 }
 
@@ -197,7 +198,7 @@ impl<'b> Token<'b> {
         let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
         let Opened { header, algorithm, document, seal } = opened;
         let claims = Claims::parse(document, &rules.audiences)?;
-        Ok(Self { header, algorithm, unverified: Unverified { claims, seal } })
+        Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }
 }
 
@@ -208,11 +209,13 @@ impl<'b> Unverified<'b> {
         candidates: impl Iterator<Item = &'k K>,
     ) -> Result<(Verified<'b>, &'k K), Reason> {
         let key = self.seal.verify(candidates)?;
-        Ok((Verified { claims: self.claims }, key))
+        Ok((Verified { claims: self.claims, document: self.document }, key))
     }
 }
 
 /// Claims that a key of their issuer signed. Made by [`Unverified::verify`] alone.
 pub(crate) struct Verified<'b> {
     pub(crate) claims: Claims<'b>,
+    /// As they are written.
+    pub(crate) document: &'b str,
 }

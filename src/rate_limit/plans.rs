@@ -1,5 +1,6 @@
 //! Which quotas a caller gets.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -26,8 +27,8 @@ pub(super) enum PlanBy {
 
 pub(super) type PlanOf = dyn Fn(&Principal) -> Option<String> + Send + Sync;
 
-/// One of the plans: its place in the list, `None` for the default.
-pub(super) type Plan = Option<usize>;
+/// One of the plans: its place in the list, counted from one; `None` for the default.
+pub(super) type Plan = Option<NonZeroU32>;
 
 impl Plans {
     pub(super) const fn new(default: Quotas) -> Self {
@@ -59,14 +60,19 @@ impl Plans {
     }
 
     fn find(&self, plan: &str) -> Plan {
-        self.named.iter().position(|(name, _)| **name == *plan)
+        let place = self.named.iter().position(|(name, _)| **name == *plan)?;
+        u32::try_from(place.saturating_add(1)).ok().and_then(NonZeroU32::new)
     }
 
     pub(super) fn name(&self, plan: Plan) -> Option<&str> {
-        self.named.get(plan?).map(|(name, _)| &**name)
+        self.at(plan).map(|(name, _)| &**name)
     }
 
     pub(super) fn quotas(&self, plan: Plan) -> &Quotas {
-        plan.and_then(|plan| self.named.get(plan)).map_or(&self.default, |(_, quotas)| quotas)
+        self.at(plan).map_or(&self.default, |(_, quotas)| quotas)
+    }
+
+    fn at(&self, plan: Plan) -> Option<&(Arc<str>, Quotas)> {
+        self.named.get(usize::try_from(plan?.get()).ok()?.checked_sub(1)?)
     }
 }

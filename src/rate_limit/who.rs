@@ -1,7 +1,7 @@
 //! Whose quota a request spends, and which quotas that are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::RateKey;
 use super::plans::{Plan, Plans};
@@ -17,7 +17,7 @@ pub(super) struct Who {
     plans: Plans,
     proxies: Option<Arc<TrustedProxies>>,
     /// Which limit it is, for what verdicts remember of it.
-    number: u64,
+    number: u32,
 }
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub(super) type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateK
 /// What a limit found out about a principal. A verdict that is used again remembers it, so that it need not be found out again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
-    number: u64,
+    number: u32,
     caller: Caller,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Caller {
     pub(super) plan: Plan,
 }
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Who {
     pub(super) fn new(by: By, plans: Plans) -> Self {

@@ -217,6 +217,7 @@ fn principal(
     let claims = &verified.claims;
     let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
     let mut principal = Principal::builder("jwt")
+        .within(verified.document)
         .issuer(Arc::clone(&issuer.id))
         .scopes(claims.scopes()?)
         .expires_at(expires_at)
