@@ -36,7 +36,7 @@ pub struct Principal {
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) origin: Arc<dyn Origin>,
-    pub(crate) arrival: Instant,
+    pub(crate) arrival: Moment,
 }
 
 /// What is known of a principal, and on which terms it is remembered.
@@ -238,7 +238,7 @@ impl Principal {
     #[cfg(feature = "introspection")]
     pub(crate) fn confirmed(mut self, said: Confirmed) -> Self {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.verified_at = said.asked.wall;
+        facts.verified_at = said.asked.wall();
         facts.by_authority = true;
         if let Some(scopes) = said.scopes {
             facts.scopes = scopes;
@@ -289,9 +289,13 @@ impl Principal {
         if !self.facts.by_authority {
             return None;
         }
-        let before = now.wall.duration_since(self.facts.verified_at).unwrap_or_default();
+        let before = now.wall().duration_since(self.facts.verified_at).unwrap_or_default();
         // The two clocks are not read in the same instant.
-        if before < Duration::from_millis(1) { Some(now.instant) } else { now.instant.checked_sub(before) }
+        if before < Duration::from_millis(1) {
+            Some(now.instant())
+        } else {
+            now.instant().checked_sub(before)
+        }
     }
 }
 

@@ -35,11 +35,37 @@ impl Clock for SystemClock {
     }
 }
 
-/// One moment by both clocks.
+/// One moment by both clocks, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    pub(crate) instant: Instant,
-    pub(crate) wall: SystemTime,
+    /// Since [`beginning`].
+    stopwatch: u64,
+    /// Since the epoch.
+    wall: u64,
+}
+
+impl Moment {
+    pub(crate) fn of(clock: &(impl Clock + ?Sized)) -> Self {
+        Self { stopwatch: stopwatch_nanos(clock.instant()), wall: wall_nanos(clock.now()) }
+    }
+
+    pub(crate) fn instant(self) -> Instant {
+        beginning().checked_add(Duration::from_nanos(self.stopwatch)).unwrap_or_else(beginning)
+    }
+
+    pub(crate) fn wall(self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_nanos(self.wall)).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// By the stopwatch, since a beginning that is the same for the whole process.
+    pub(crate) const fn stopwatch_nanos(self) -> u64 {
+        self.stopwatch
+    }
+
+    /// By the wall's clock, since the epoch.
+    pub(crate) const fn wall_nanos(self) -> u64 {
+        self.wall
+    }
 }
 
 /// Nanoseconds since it was made, by the processor's own counter where the machine keeps that in step: 11 ns to read, where asking
@@ -65,8 +91,7 @@ impl Counter {
 pub(crate) struct Moments {
     own_clock: Option<Arc<dyn Clock>>,
     counter: Counter,
-    beginning: Instant,
-    /// Nanoseconds that the stopwatch since its beginning, and the wall's clock since the epoch, are ahead of the counter.
+    /// Nanoseconds that the clocks are ahead of the counter.
     stopwatch_ahead: AtomicI64,
     wall_ahead: AtomicI64,
     /// Nanoseconds of the counter. Written last.
@@ -81,7 +106,6 @@ impl Moments {
         let moments = Self {
             own_clock,
             counter: Counter::start(),
-            beginning: SystemClock.instant(),
             stopwatch_ahead: AtomicI64::new(0),
             wall_ahead: AtomicI64::new(0),
             looked_at: AtomicU64::new(0),
@@ -92,18 +116,15 @@ impl Moments {
 
     pub(crate) fn now(&self) -> Moment {
         if let Some(clock) = &self.own_clock {
-            return Moment { instant: clock.instant(), wall: clock.now() };
+            return Moment::of(&**clock);
         }
         let count = self.counter.nanos();
         // A counter that was set back, as on a machine that moved, wraps to a long time: it is looked at again.
         if count.wrapping_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
             return self.look();
         }
-        let at = |ahead: &AtomicI64| {
-            Duration::from_nanos(count.saturating_add_signed(ahead.load(Ordering::Relaxed)))
-        };
-        let instant = self.beginning.checked_add(at(&self.stopwatch_ahead)).unwrap_or(self.beginning);
-        Moment { instant, wall: UNIX_EPOCH.checked_add(at(&self.wall_ahead)).unwrap_or(UNIX_EPOCH) }
+        let at = |ahead: &AtomicI64| count.saturating_add_signed(ahead.load(Ordering::Relaxed));
+        Moment { stopwatch: at(&self.stopwatch_ahead), wall: at(&self.wall_ahead) }
     }
 
     pub(crate) const fn is_of_the_machine(&self) -> bool {
@@ -116,14 +137,12 @@ impl Moments {
 
     /// The counter comes last: whatever happens in between, what is made of it later is behind the clocks, never ahead.
     fn look(&self) -> Moment {
-        let (wall, instant) = (SystemClock.now(), SystemClock.instant());
+        let moment = Moment::of(&SystemClock);
         let count = self.counter.nanos();
-        let stopwatch = nanos(instant.saturating_duration_since(self.beginning));
-        let since_epoch = wall_nanos(wall);
-        self.stopwatch_ahead.store(stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
-        self.wall_ahead.store(since_epoch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
+        self.stopwatch_ahead.store(moment.stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
+        self.wall_ahead.store(moment.wall.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.looked_at.store(count, Ordering::Release);
-        Moment { instant, wall }
+        moment
     }
 }
 
@@ -151,18 +170,23 @@ impl Stopwatch {
     }
 }
 
-/// A time of the wall in nanoseconds since the epoch.
+/// A time of the wall in nanoseconds since the epoch; none is earlier.
 pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, nanos)
 }
 
-/// A time of the stopwatch in nanoseconds since a day before it was first asked for: clocks of applications may have begun earlier.
+/// A time of the stopwatch in nanoseconds since the beginning.
 pub(crate) fn stopwatch_nanos(instant: Instant) -> u64 {
+    nanos(instant.saturating_duration_since(beginning()))
+}
+
+/// A day before anybody asked: clocks of applications may have begun earlier than that.
+fn beginning() -> Instant {
     static BEGINNING: LazyLock<Instant> = LazyLock::new(|| {
         let now = SystemClock.instant();
         now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now)
     });
-    nanos(instant.saturating_duration_since(*BEGINNING))
+    *BEGINNING
 }
 
 /// Enough for five centuries.

@@ -204,15 +204,15 @@ struct Asking<'a, F: Fault> {
 impl<'a, F: Fault> Asking<'a, F> {
     fn begin(bulkhead: &'a Bulkhead<F>) -> Result<Self, AuthError> {
         let clock = &bulkhead.clock;
-        let asked = Moment { instant: clock.instant(), wall: clock.now() };
-        let role = bulkhead.health().breaker.admit(asked.instant, bulkhead.limit).map_err(paused)?;
+        let asked = Moment::of(&**clock);
+        let role = bulkhead.health().breaker.admit(asked.instant(), bulkhead.limit).map_err(paused)?;
         bulkhead.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Self { bulkhead, asked, role, ended: false })
     }
 
     fn end(&mut self, failure: Option<&F>) {
         self.ended = true;
-        let took = self.bulkhead.clock.instant().saturating_duration_since(self.asked.instant);
+        let took = self.bulkhead.clock.instant().saturating_duration_since(self.asked.instant());
         self.bulkhead.note(failure, self.role, took);
     }
 }

@@ -85,7 +85,10 @@ impl VerdictCache {
 
     /// Takes away what was accepted, and keeps the refusal where it may be used again.
     pub(super) fn refuse(&self, digest: Digest, error: &AuthError, lasts: Option<Span>) {
-        self.verdicts.remove(&digest);
+        // Looked for first: a flood of garbage must not wait for the lock of who writes.
+        if self.verdicts.contains_key(&digest) {
+            self.verdicts.remove(&digest);
+        }
         if let Some(lasts) = lasts {
             self.refusals.insert(digest, Refusal { error: error.clone(), lasts });
         }

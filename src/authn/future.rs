@@ -139,7 +139,7 @@ where
                     let settings = &this.settings;
                     let (outcome, demand) = ready!(waiting.poll_outcome(cx));
                     let Some(mut request) = waiting.request.take() else { return Poll::Pending };
-                    match settings.admit(outcome, demand.now.instant, &mut request) {
+                    match settings.admit(outcome, demand.now, &mut request) {
                         Ok(()) => Stage::Admitted { future: waiting.service.call(request) },
                         Err(error) => Stage::Refused {
                             refusal: Some(settings.refuse(&error, *this.presented, *attempt)),

@@ -133,7 +133,7 @@ impl Memory {
         let now = self.moments.now();
         // What was called back does not come again because nobody can be asked.
         let ended = facts.terms.lease.as_ref().is_some_and(|lease| lease.has_ended());
-        let expired = ended || facts.expires_at().is_some_and(|time| time <= now.wall);
+        let expired = ended || facts.expires_at().is_some_and(|time| time <= now.wall());
         (!expired && facts.terms.serve_stale(now)).then(|| Principal::from_facts(facts))
     }
 

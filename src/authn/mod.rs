@@ -207,7 +207,7 @@ impl Verdict {
             (reuse, None) if reusable => reuse,
             _ => Reuse::Never,
         };
-        self.asked = Some(said.asked.instant);
+        self.asked = Some(said.asked.instant());
         self.principal = self.principal.confirmed(said);
         Ok(self)
     }

@@ -88,7 +88,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
                 let waiting = Waiting::for_body(self.take_ready(), request, origin, demand, reader);
                 self.respond(presented, Stage::Waiting { waiting, attempt })
             }
-            (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now.instant, &mut request) {
+            (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now, &mut request) {
                 Ok(()) => self.pass(presented, request),
                 Err(error) => self.refuse(presented, &error, attempt),
             },

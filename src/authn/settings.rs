@@ -1,7 +1,6 @@
 //! What a layer and its services share, and what they do with a verdict.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{Request, Response};
 
@@ -15,6 +14,7 @@ use crate::credential::Presentation;
 use crate::error::AuthError;
 use crate::principal::{Admission, Principal};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
+use crate::time::Moment;
 
 pub(crate) struct Settings<A, R> {
     pub(super) verifier: Arc<Verifier<A>>,
@@ -50,7 +50,7 @@ impl<A, R> Settings<A, R> {
     pub(super) fn admit<B>(
         &self,
         outcome: Outcome,
-        arrival: Instant,
+        arrival: Moment,
         request: &mut Request<B>,
     ) -> Result<(), AuthError> {
         // Replaces a principal that somebody else planted.

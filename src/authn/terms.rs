@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::revocations::Marks;
-#[cfg(feature = "api-keys")]
-use crate::time::SystemClock;
 use crate::time::{Clock, Moment, nanos, stopwatch_nanos, wall_nanos};
 
 /// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
@@ -25,21 +23,21 @@ pub(crate) struct Span {
 impl Span {
     /// From now to a time on the wall.
     pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
-        let left = until.duration_since(now.wall).unwrap_or_default();
+        let left = until.duration_since(now.wall()).unwrap_or_default();
         Self {
             until: NonZeroU64::new(wall_nanos(until)).unwrap_or(NonZeroU64::MIN),
-            elapses: stopwatch_nanos(now.instant).saturating_add(nanos(left)),
+            elapses: now.stopwatch_nanos().saturating_add(nanos(left)),
         }
     }
 
     pub(crate) fn holds(&self, now: Moment) -> bool {
-        wall_nanos(now.wall) < self.until.get() && stopwatch_nanos(now.instant) < self.elapses
+        now.wall_nanos() < self.until.get() && now.stopwatch_nanos() < self.elapses
     }
 
     /// Whether it ended less than this ago, by both clocks.
     fn held_within(&self, time: Duration, now: Moment) -> bool {
         let later = |end: u64| end.saturating_add(nanos(time));
-        wall_nanos(now.wall) < later(self.until.get()) && stopwatch_nanos(now.instant) < later(self.elapses)
+        now.wall_nanos() < later(self.until.get()) && now.stopwatch_nanos() < later(self.elapses)
     }
 }
 
@@ -61,7 +59,7 @@ pub(crate) struct Terms {
 impl Terms {
     pub(super) fn hold(&self, now: Moment) -> bool {
         self.lasts.is_some_and(|span| span.holds(now))
-            && self.lease.as_ref().is_none_or(|lease| lease.holds(now.instant))
+            && self.lease.as_ref().is_none_or(|lease| lease.holds(now))
     }
 
     /// Whether the authority was asked at that time or later; `None` accepts any verdict of an authority.
@@ -91,8 +89,7 @@ pub(crate) struct Grace {
 /// keys that are due for a refresh, end it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    beginning: Instant,
-    /// Nanoseconds since the beginning.
+    /// Nanoseconds by the stopwatch.
     until: AtomicU64,
     ended: AtomicBool,
     /// The clock of the keys, if it is not the machine's. Else the layer's time will do, which spares reading it again.
@@ -104,17 +101,17 @@ impl Lease {
     #[cfg(feature = "api-keys")]
     pub(crate) fn open() -> Self {
         let until = AtomicU64::new(u64::MAX);
-        Self { beginning: SystemClock.instant(), until, ended: AtomicBool::new(false), clock: None }
+        Self { until, ended: AtomicBool::new(false), clock: None }
     }
 
     #[cfg(feature = "jwt")]
-    pub(crate) const fn new(beginning: Instant, clock: Option<Arc<dyn Clock>>) -> Self {
-        Self { beginning, until: AtomicU64::new(0), ended: AtomicBool::new(false), clock }
+    pub(crate) const fn new(clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { until: AtomicU64::new(0), ended: AtomicBool::new(false), clock }
     }
 
     #[cfg(feature = "jwt")]
     pub(crate) fn extend(&self, until: Option<Instant>) {
-        self.until.store(until.map_or(u64::MAX, |until| self.nanos(until)), Ordering::Relaxed);
+        self.until.store(until.map_or(u64::MAX, stopwatch_nanos), Ordering::Relaxed);
     }
 
     #[cfg(any(feature = "jwt", feature = "api-keys"))]
@@ -123,17 +120,14 @@ impl Lease {
         self.until.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) fn holds(&self, now: Instant) -> bool {
-        let now = self.clock.as_ref().map_or(now, |clock| clock.instant());
-        self.nanos(now) < self.until.load(Ordering::Relaxed)
+    pub(crate) fn holds(&self, now: Moment) -> bool {
+        let own = |clock: &Arc<dyn Clock>| stopwatch_nanos(clock.instant());
+        let now = self.clock.as_ref().map_or_else(|| now.stopwatch_nanos(), own);
+        now < self.until.load(Ordering::Relaxed)
     }
 
     /// Whether it was ended, for good, and not only its time is over.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
-    }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        nanos(at.saturating_duration_since(self.beginning))
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Oldest {
 impl Demand {
     pub(super) fn timing(self) -> Timing {
         let oldest = self.oldest.and_then(|oldest| oldest.instant);
-        Timing { asked: self.now.instant, again: self.oldest.is_some(), oldest }
+        Timing { asked: self.now.instant(), again: self.oldest.is_some(), oldest }
     }
 
     /// Whether a verdict that somebody else waited for will do here too.
@@ -79,9 +79,10 @@ impl Demand {
 
 impl Oldest {
     /// The oldest verdict that a route accepts which asks for one no older than `age` when the request arrived.
-    pub(crate) fn within(age: Duration, arrival: Instant, now: Moment) -> Self {
-        let ago = now.instant.saturating_duration_since(arrival).saturating_add(age);
-        let wall = now.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
+    pub(crate) fn within(age: Duration, arrival: Moment, now: Moment) -> Self {
+        let arrival = arrival.instant();
+        let ago = now.instant().saturating_duration_since(arrival).saturating_add(age);
+        let wall = now.wall().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
         Self { instant: arrival.checked_sub(age), wall }
     }
 }
@@ -113,7 +114,7 @@ impl<A: Authenticator> Verifier<A> {
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.timing())) {
             return Judged::joined(Arc::clone(memory), case, call);
         }
-        let time = memory.moments.is_of_the_machine().then_some(demand.now.wall);
+        let time = memory.moments.is_of_the_machine().then_some(demand.now.wall());
         let context = context.at(time, demand.oldest.map(|oldest| oldest.wall));
         match self.authenticator.authenticate(&credential, &context).into_state() {
             Judging::Ready(result) => {

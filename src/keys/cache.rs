@@ -364,7 +364,7 @@ impl Cache {
         match fetched {
             Ok(Fetched { mut keys, max_age }) => {
                 let before = self.snapshot.load();
-                let lease = || Lease::new(self.beginning, self.settings.own_clock.clone());
+                let lease = || Lease::new(self.settings.own_clock.clone());
                 let kept = keys.replace(before.as_ref().map(|before| &before.keys), lease);
                 let generation =
                     before.as_ref().map_or(0, |before| before.generation.saturating_add(u64::from(!kept)));

@@ -162,7 +162,7 @@ impl Inner {
             Ok((asked, stored))
         };
         let (asked, stored): (Moment, _) = self.bulkhead.ask(look_up).await?;
-        let wall = asked.wall;
+        let wall = asked.wall();
         let refused = |reason: Reason| AuthError::from(reason).until(later(wall, self.refuse_for));
         let stored = stored.ok_or_else(|| refused(Reason::ApiKeyUnknown))?;
         match self.keys.is_text_of(text, &stored) {
@@ -187,7 +187,7 @@ impl Inner {
         Ok(Verdict::until(principal(stored, wall), until)
             .under(Some(lease))
             .with_grace(self.grace.clone())
-            .asked_at(asked.instant))
+            .asked_at(asked.instant()))
     }
 }
 

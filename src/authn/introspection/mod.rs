@@ -179,13 +179,13 @@ impl Inner {
         reusable: bool,
     ) -> Result<Verdict, AuthError> {
         let verdict = |document: &str, answer: &Judged<'_>, asked: Moment| {
-            let principal = self.principal(document, answer, asked.wall);
+            let principal = self.principal(document, answer, asked.wall());
             if !reusable {
-                return Verdict::once(principal).asked_at(asked.instant);
+                return Verdict::once(principal).asked_at(asked.instant());
             }
-            let cap = asked.wall.checked_add(self.reuse_for).unwrap_or(asked.wall);
+            let cap = asked.wall().checked_add(self.reuse_for).unwrap_or(asked.wall());
             let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
-            Verdict::until(principal, until).with_grace(self.grace.clone()).asked_at(asked.instant)
+            Verdict::until(principal, until).with_grace(self.grace.clone()).asked_at(asked.instant())
         };
         self.ask(token, parameters, reusable, verdict).await
     }
@@ -212,7 +212,7 @@ impl Inner {
         };
         let (judged, asked) = self.authority.ask(token, parameters, read).await?;
         judged.map_err(|reason| {
-            let until = asked.wall.checked_add(self.inactive_for).unwrap_or(asked.wall);
+            let until = asked.wall().checked_add(self.inactive_for).unwrap_or(asked.wall());
             if reusable { AuthError::from(reason).until(until) } else { reason.into() }
         })
     }
@@ -222,7 +222,7 @@ impl Inner {
         let url = || shown(said.by.as_str());
         let text = String::from_utf8(said.body.into()).map_err(|_| Failure::NoJson { url: url() })?;
         let Some(profile) = &self.profile else { return Ok(text) };
-        let opened = profile.open(text.trim(), said.asked.wall.into(), self.authority.clock()).await;
+        let opened = profile.open(text.trim(), said.asked.wall().into(), self.authority.clock()).await;
         opened.map_err(|unopened| match unopened {
             Unopened::Refused(reason) => Failure::Signature { url: url(), reason },
             Unopened::NoKeys => Failure::Keys,

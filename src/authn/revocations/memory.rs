@@ -68,7 +68,7 @@ struct Entry {
 
 impl Entry {
     fn is_over(&self, now: Moment) -> bool {
-        self.leaves <= now.wall && self.elapses <= now.instant
+        self.leaves <= now.wall() && self.elapses <= now.instant()
     }
 }
 
@@ -152,7 +152,7 @@ impl MemoryRevocations {
 
     fn enter(&self, mark: Mark, before: Option<SystemTime>) -> Result<(), RevocationsFull> {
         let now = self.list.now();
-        let after = before.and_then(|before| before.duration_since(now.wall).ok()).unwrap_or_default();
+        let after = before.and_then(|before| before.duration_since(now.wall()).ok()).unwrap_or_default();
         let stays = self.list.longest_lifetime.saturating_add(SLACK).saturating_add(after);
         self.enter_for(mark, before, stays, now)
     }
@@ -169,8 +169,8 @@ impl MemoryRevocations {
     pub(crate) fn entries(&self) -> Vec<RevocationsEntry> {
         let now = self.list.now();
         let of = |(mark, entry): (&Mark, &Entry)| {
-            let by_wall = entry.leaves.duration_since(now.wall).unwrap_or_default();
-            let stays = by_wall.max(entry.elapses.saturating_duration_since(now.instant));
+            let by_wall = entry.leaves.duration_since(now.wall()).unwrap_or_default();
+            let stays = by_wall.max(entry.elapses.saturating_duration_since(now.instant()));
             RevocationsEntry { mark: *mark, before: entry.before, stays }
         };
         let entries = self.list.read();
@@ -185,7 +185,7 @@ impl MemoryRevocations {
         now: Moment,
     ) -> Result<(), RevocationsFull> {
         let list = &self.list;
-        let leaves = now.wall.checked_add(stays).zip(now.instant.checked_add(stays));
+        let leaves = now.wall().checked_add(stays).zip(now.instant().checked_add(stays));
         let (leaves, elapses) = leaves.ok_or(RevocationsFull)?;
         let mut entry = Entry { before, leaves, elapses };
         let mut entries = list.write();
@@ -222,7 +222,7 @@ impl Revocations for MemoryRevocations {
 
 impl List {
     fn now(&self) -> Moment {
-        Moment { instant: self.clock.instant(), wall: self.clock.now() }
+        Moment::of(&*self.clock)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Entries> {

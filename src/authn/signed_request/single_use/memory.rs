@@ -122,16 +122,16 @@ impl Default for MemorySingleUse {
 impl SingleUse for MemorySingleUse {
     fn spend(&self, token: &SingleUseToken<'_>) -> StoreAnswer<Spend> {
         let table = &self.table;
-        let now = Moment { instant: table.clock.instant(), wall: table.clock.now() };
+        let now = Moment::of(&*table.clock);
         StoreAnswer::ready(Ok(table.spend(token, now)))
     }
 }
 
 impl Table {
     fn spend(&self, token: &SingleUseToken<'_>, now: Moment) -> Spend {
-        let elapsed = now.instant.saturating_duration_since(self.beginning);
+        let elapsed = now.instant().saturating_duration_since(self.beginning);
         let mut entries = self.entries();
-        entries.sweep(elapsed.as_secs(), since_epoch(now.wall));
+        entries.sweep(elapsed.as_secs(), since_epoch(now.wall()));
         if entries.spent.contains(&token.key) {
             return Spend::AlreadySpent;
         }
@@ -139,7 +139,7 @@ impl Table {
         if entries.spent.len >= self.capacity || of_client >= self.per_client {
             return Spend::Full;
         }
-        let left = token.until.duration_since(now.wall).unwrap_or_default();
+        let left = token.until.duration_since(now.wall()).unwrap_or_default();
         let elapses = elapsed.saturating_add(left).as_secs().saturating_add(1);
         let until = since_epoch(token.until).saturating_add(1);
         let client = entries.count(token.client);
