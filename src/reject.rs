@@ -5,6 +5,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::slice;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,11 +17,11 @@ use http::header::{
 };
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
-use smallvec::{SmallVec, smallvec};
 
 use crate::authn::DEFAULT_REALM;
 use crate::challenge::Challenge;
 use crate::error::{AuthError, AuthErrorKind, Reason};
+use crate::offered::Offered;
 use crate::scope::ScopeSet;
 use crate::time::OncePerSecond;
 
@@ -118,15 +120,17 @@ impl AuthError {
     #[must_use]
     pub fn to_response<B: Default>(&self) -> Response<B> {
         // Never a bare scheme (RFC 6750 §3), where no layer stands above.
-        let challenges = [Challenge::bearer().with("realm", DEFAULT_REALM)];
-        respond(self, Offer { challenges: &challenges, presented: Some("Bearer") }, &EmptyBody)
+        static BEARER: LazyLock<Offered> =
+            LazyLock::new(|| Challenge::bearer().with("realm", DEFAULT_REALM).into());
+        let challenges = slice::from_ref(&*BEARER);
+        respond(self, Offer { challenges, presented: Some("Bearer") }, &EmptyBody)
     }
 }
 
 /// What a layer offers in its 401s, and which scheme the request used, if any.
 #[derive(Clone, Copy)]
 pub(crate) struct Offer<'a> {
-    pub(crate) challenges: &'a [Challenge],
+    pub(crate) challenges: &'a [Offered],
     pub(crate) presented: Option<&'a str>,
 }
 
@@ -196,23 +200,19 @@ fn challenges(error: &AuthError, offer: Offer<'_>) -> impl Iterator<Item = Heade
     };
     // A request that is not well-formed concerns every scheme, and so does anything where there is but one.
     let all = offered.len() == 1 || kind == AuthErrorKind::InvalidRequest;
-    let concerned = move |challenge: &Challenge| {
-        all || offer.presented.is_some_and(|scheme| challenge.scheme().eq_ignore_ascii_case(scheme))
+    let concerned = move |offered: &Offered| {
+        let scheme = offered.challenge().scheme();
+        all || offer.presented.is_some_and(|presented| scheme.eq_ignore_ascii_case(presented))
     };
     // RFC 6750 §3: scope-tokens only, even between quotes. One that an application made of data may be none.
     let scope = error.scope().filter(|scope| ScopeSet::parse(scope).is_ok());
     offered
         .iter()
         // A 403 is for a caller who is known already: offering other ways in would only confuse.
-        .filter(move |challenge| kind != AuthErrorKind::InsufficientScope || concerned(challenge))
-        .filter_map(move |challenge| match told.filter(|_| concerned(challenge)) {
-            Some(code) => {
-                let mut more: SmallVec<[_; 3]> =
-                    smallvec![("error", code), ("error_description", error.reason().description())];
-                more.extend(scope.map(|scope| ("scope", scope)));
-                challenge.to_header_value(&more)
-            }
-            None => challenge.to_header_value(&[]),
+        .filter(move |offered| kind != AuthErrorKind::InsufficientScope || concerned(offered))
+        .filter_map(move |offered| match told.filter(|_| concerned(offered)) {
+            Some(code) => offered.telling(code, error.reason(), scope),
+            None => offered.bare(),
         })
 }
 
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn only_the_scheme_that_was_used_is_told_what_was_wrong() {
-        let offered = [Challenge::bearer().with("realm", "r"), Challenge::new("ApiKey").with("realm", "r")];
+        let offered = ["Bearer", "ApiKey"].map(|scheme| Challenge::new(scheme).with("realm", "r").into());
         let told = |reason: Reason, presented| {
             challenges(&AuthError::from(reason), Offer { challenges: &offered, presented })
                 .map(|value| value.to_str().unwrap().to_owned())

@@ -16,6 +16,7 @@ use super::verifier::Verifier;
 use super::{Authenticator, Revocations};
 use crate::challenge::Challenge;
 use crate::error::AuthError;
+use crate::offered::Offered;
 #[cfg(feature = "rate-limit")]
 use crate::proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
@@ -65,7 +66,8 @@ impl<A: Authenticator> AuthLayer<A> {
             revocations: None,
             rule: None,
         };
-        Self { settings: Arc::new(Settings::new(verifier, challenges.into(), EmptyBody)) }
+        let offers = challenges.into_iter().map(Offered::from).collect();
+        Self { settings: Arc::new(Settings::new(verifier, offers, EmptyBody)) }
     }
 }
 
@@ -196,8 +198,8 @@ impl<A, R> AuthLayer<A, R> {
         R: Clone,
     {
         self.change(|settings| {
-            settings.challenges =
-                settings.challenges.iter().map(|challenge| challenge.clone().with("realm", realm)).collect();
+            let named = |offered: &Offered| offered.challenge().clone().with("realm", realm).into();
+            settings.offers = settings.offers.iter().map(named).collect();
         })
     }
 
@@ -220,12 +222,12 @@ impl<A, R> AuthLayer<A, R> {
     where
         N: Fn(&AuthError) -> Response<B>,
     {
-        let Settings { verifier, origin, challenges, optional, failures, reject: _ } = &*self.settings;
+        let Settings { verifier, origin, offers, optional, failures, reject: _ } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
                 verifier: Arc::clone(verifier),
                 origin: Arc::clone(origin),
-                challenges: Arc::clone(challenges),
+                offers: Arc::clone(offers),
                 optional: *optional,
                 failures: failures.clone(),
                 reject,

@@ -9,9 +9,9 @@ use super::failures::{Attempt, Failures};
 use super::shared_caches::keep_private;
 use super::verifier::{Origin, Verifier};
 use super::{Anonymous, Authenticator};
-use crate::challenge::Challenge;
 use crate::credential::Presentation;
 use crate::error::AuthError;
+use crate::offered::Offers;
 use crate::principal::{Admission, Principal};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
 use crate::time::Moment;
@@ -20,7 +20,7 @@ pub(crate) struct Settings<A, R> {
     pub(super) verifier: Arc<Verifier<A>>,
     /// The same, as principals carry it to the guards beneath.
     pub(super) origin: Arc<dyn Origin>,
-    pub(super) challenges: Arc<[Challenge]>,
+    pub(super) offers: Offers,
     pub(super) optional: bool,
     pub(super) failures: Failures,
     pub(super) reject: R,
@@ -30,10 +30,10 @@ pub(crate) struct Settings<A, R> {
 pub(super) type Presented = usize;
 
 impl<A: Authenticator, R> Settings<A, R> {
-    pub(super) fn new(verifier: Verifier<A>, challenges: Arc<[Challenge]>, reject: R) -> Self {
+    pub(super) fn new(verifier: Verifier<A>, offers: Offers, reject: R) -> Self {
         let verifier = Arc::new(verifier);
         let origin: Arc<dyn Origin> = verifier.clone();
-        Self { verifier, origin, challenges, optional: false, failures: Failures::default(), reject }
+        Self { verifier, origin, offers, optional: false, failures: Failures::default(), reject }
     }
 
     /// Changes how credentials are judged. What is remembered stays shared with the clones that were made before.
@@ -100,7 +100,7 @@ impl<A, R> Settings<A, R> {
 
     fn offer(&self, presented: Option<Presented>) -> Offer<'_> {
         let presented = self.presentation(presented).map(Presentation::scheme_name);
-        Offer { challenges: &self.challenges, presented }
+        Offer { challenges: &self.offers, presented }
     }
 }
 
@@ -109,7 +109,7 @@ impl<A, R: Clone> Clone for Settings<A, R> {
         Self {
             verifier: Arc::clone(&self.verifier),
             origin: Arc::clone(&self.origin),
-            challenges: Arc::clone(&self.challenges),
+            offers: Arc::clone(&self.offers),
             optional: self.optional,
             failures: self.failures.clone(),
             reject: self.reject.clone(),

@@ -109,7 +109,8 @@ impl Buffers {
 pub(crate) struct Opened<'b> {
     pub(crate) header: Said<'b>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) document: &'b str,
+    /// The claims, if they are a text.
+    pub(crate) document: Option<&'b str>,
     pub(crate) seal: Seal<'b>,
 }
 
@@ -133,8 +134,12 @@ impl<'b> Opened<'b> {
             }
         };
         let algorithm = header.algorithm()?;
-        buffers.claims = base64url::decode_text(parts.claims).ok_or(Reason::ClaimsMalformed)?;
-        Ok(Self { header, algorithm, document: &buffers.claims, seal: Seal(parts) })
+        let claims = base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
+        let document = String::from_utf8(claims).ok().map(|text| {
+            buffers.claims = text;
+            &*buffers.claims
+        });
+        Ok(Self { header, algorithm, document, seal: Seal(parts) })
     }
 }
 
@@ -197,6 +202,7 @@ impl<'b> Token<'b> {
     ) -> Result<Self, Reason> {
         let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
         let Opened { header, algorithm, document, seal } = opened;
+        let document = document.ok_or(Reason::ClaimsMalformed)?;
         let claims = Claims::parse(document, &rules.audiences)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }

@@ -77,7 +77,8 @@ impl Profile {
         let parts = Parts::split(answer, MAX_LEN)?;
         let opened = Opened::open(parts, None, &mut buffers, Typ::IntrospectionAnswer)?;
         let mut reader = Reader { envelope: Envelope::default(), audiences: &self.audiences };
-        parse_object(opened.document.as_bytes(), &mut reader).map_err(|_| Reason::ClaimsMalformed)?;
+        let document = opened.document.ok_or(Reason::ClaimsMalformed)?;
+        parse_object(document.as_bytes(), &mut reader).map_err(|_| Reason::ClaimsMalformed)?;
         let inner = reader.envelope.judge(self, asked, now)?;
         let (kid, algorithm) = (opened.header.kid(), opened.algorithm);
         let verified = self.keys.judge(patience, |keys| match keys.find(kid, algorithm) {
