@@ -86,8 +86,9 @@ impl ScopeSet {
 
     /// Whether a text is as sets are kept, which most are when they come: then it need not be put together anew.
     fn is_tidy(text: &str) -> bool {
-        let mut last = "";
-        text.split(' ').all(|member| is_scope_token(member) && std::mem::replace(&mut last, member) < member)
+        let mut last: &[u8] = b"";
+        let mut rises = |member| std::mem::replace(&mut last, member) < member;
+        text.as_bytes().split(|byte| *byte == b' ').all(|member| are_scope_token(member) && rises(member))
     }
 
     /// The scopes, in alphabetical order.
@@ -152,7 +153,11 @@ pub(crate) fn grants(granted: &ScopeSet, needed: &str, rule: Option<&Rule>) -> b
 }
 
 fn is_scope_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+    are_scope_token(text.as_bytes())
+}
+
+fn are_scope_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
 #[cfg(test)]

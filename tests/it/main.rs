@@ -39,6 +39,7 @@ mod readiness;
 mod real_clients;
 mod redis;
 mod reject;
+mod remembered;
 mod shared;
 mod signed_requests;
 mod sql;
