@@ -10,7 +10,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::limit::{Judged, Limit, Told};
+use super::limit::{Limit, Refusal, Told};
 use super::store::Standing;
 use super::who::Caller;
 use crate::store::StoreFuture;
@@ -46,17 +46,16 @@ pub(super) struct Waiting<S, ReqBody> {
 }
 
 impl<S, ReqBody, F, B: Default> Stage<S, ReqBody, F, Response<B>> {
-    pub(super) fn judged(judged: Judged, limit: &Arc<Limit>, call: impl FnOnce() -> F) -> Self {
-        match judged {
-            Ok(told) => Self::Admitted { future: call(), told: told.map(|told| (Arc::clone(limit), told)) },
-            Err(refusal) => {
-                let mut response = refusal.error.to_response();
-                if let Some(told) = refusal.told {
-                    limit.tell(&told, &mut response);
-                }
-                Self::Refused { refusal: Some(response) }
-            }
+    pub(super) fn admitted(told: Option<Told>, limit: &Arc<Limit>, future: F) -> Self {
+        Self::Admitted { future, told: told.map(|told| (Arc::clone(limit), told)) }
+    }
+
+    pub(super) fn refused(refusal: &Refusal, limit: &Limit) -> Self {
+        let mut response = refusal.error.to_response();
+        if let Some(told) = &refusal.told {
+            limit.tell(told, &mut response);
         }
+        Self::Refused { refusal: Some(response) }
     }
 }
 
@@ -95,8 +94,10 @@ where
                     let said = ready!(waiting.asking.as_mut().poll(cx));
                     let limit = Arc::clone(&waiting.limit);
                     let Some(request) = waiting.request.take() else { return Poll::Pending };
-                    let judged = limit.conclude(waiting.caller, waiting.cost, said);
-                    Stage::judged(judged, &limit, || waiting.service.call(request))
+                    match limit.conclude(waiting.caller, waiting.cost, said) {
+                        Ok(told) => Stage::admitted(told, &limit, waiting.service.call(request)),
+                        Err(refusal) => Stage::refused(&refusal, &limit),
+                    }
                 }
             };
             this.stage.set(next);

@@ -42,7 +42,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let limit = &self.limit;
         RateLimitFuture::new(match limit.check(&request, self.cost) {
-            Checked::Judged(judged) => Stage::judged(judged, limit, || self.inner.call(request)),
+            Checked::Judged(Ok(told)) => Stage::admitted(told, limit, self.inner.call(request)),
+            Checked::Judged(Err(refusal)) => Stage::refused(&refusal, limit),
             Checked::Asking(caller, asking) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
