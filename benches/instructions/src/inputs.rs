@@ -16,10 +16,10 @@ pub const AUDIENCE: &str = "https://api.example";
 
 /// For one algorithm: the key, so many tokens that were never seen, and one that ran out.
 pub fn make() -> PathBuf {
-    let folder =
-        std::env::current_exe().expect("this program").with_file_name("portcullis-instructions-runs");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
+    let path = path();
+    let folder = path.parent().expect("a folder");
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).expect("a folder");
     let made = [Algorithm::RS256, Algorithm::ES256, Algorithm::Ed25519].map(|algorithm| {
         let key = Arc::new(SigningKey::generate(algorithm).with_kid("signing-key-2026-11"));
         let token = |index: i64| token(&key).claim("jti", format!("{index:036}")).build();
@@ -28,10 +28,17 @@ pub fn make() -> PathBuf {
         let tokens: Vec<String> = (0..CALLS * 2).map(token).collect();
         (algorithm.to_string(), json!({"jwk": key.jwk(), "tokens": tokens, "expired": expired}))
     });
-    let path = folder.join("inputs.json");
     let inputs: Value = Value::Object(made.into_iter().collect());
     fs::write(&path, inputs.to_string()).expect("the inputs are written");
     path
+}
+
+/// Where they are, with the profiles of the last run beside them.
+pub fn path() -> PathBuf {
+    std::env::current_exe()
+        .expect("this program")
+        .with_file_name("portcullis-instructions-runs")
+        .join("inputs.json")
 }
 
 pub fn read(path: impl AsRef<Path>) -> Value {

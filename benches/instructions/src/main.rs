@@ -4,7 +4,7 @@
 //! so they can be a gate. `--write` sets the limits to what was counted and 3 % more; `--repeat N` counts N times and tells how far
 //! the counts lie apart.
 //!
-//! The profiles stay in `target/instructions/portcullis-instructions-runs/`, one for each scenario, for `callgrind_annotate`.
+//! `--show SCENARIO` then tells which functions they are spent in; the scenarios are named in `src/scenarios.rs`.
 //!
 //! Callgrind is called directly: gungraun, which wraps it, needs a runner that takes minutes to compile.
 //!
@@ -42,8 +42,12 @@ fn main() -> ExitCode {
             Limits::write(&count(1));
             ExitCode::SUCCESS
         }
+        ["--show", name] => {
+            callgrind::show(&inputs::path(), name);
+            ExitCode::SUCCESS
+        }
         _ => {
-            eprintln!("usage: scripts/instructions [--write | --repeat N]");
+            eprintln!("usage: scripts/instructions [--write | --repeat N | --show SCENARIO]");
             ExitCode::FAILURE
         }
     }
