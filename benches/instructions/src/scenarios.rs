@@ -10,10 +10,9 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, Request};
-use portcullis::authn::Auth;
 use portcullis::{
-    ApiKeyAuthenticator, ApiKeys, AuthLayer, Issuer, JwtAuthenticator, KeySet, MemoryApiKeyStore, NewApiKey,
-    Quota, RateLimitHeaders, RateLimitLayer, ScopeSet, require_scopes,
+    ApiKeyAuthenticator, ApiKeys, Auth, AuthLayer, Issuer, JwtAuthenticator, KeySet, MemoryApiKeyStore,
+    NewApiKey, Quota, RateLimitHeaders, RateLimitLayer, ScopeSet, require_scopes,
 };
 use serde_json::{Value, json};
 use tower_layer::Layer as _;
