@@ -17,7 +17,7 @@ mod common;
 use std::time::UNIX_EPOCH;
 
 use common::credentials::{api_keys, bearer, forge, jwt, key, mistype, token, tokens};
-use common::services::{Floor, Inner, Open, ask, request, warm_up};
+use common::services::{Floor, Inner, Open, ask, request, routed, warm_up};
 use common::table::{Cell, Report};
 use http::{HeaderValue, Request};
 use portcullis::{Algorithm, AuthLayer, Quota, RateLimitHeaders, RateLimitLayer, require_scopes};
@@ -122,11 +122,7 @@ fn told(name: &str, counts: [u64; 2], goal: Option<[f64; 2]>) -> Vec<Cell> {
 }
 
 fn prepare(credential: Option<&HeaderValue>, has_extensions: bool) -> Request<()> {
-    let mut request = request(credential);
-    if !has_extensions {
-        *request.extensions_mut() = http::Extensions::new();
-    }
-    request
+    if has_extensions { routed(credential) } else { request(credential) }
 }
 
 fn allocations<S: Open>(service: &S, request: Request<()>, status: u16) -> u64 {

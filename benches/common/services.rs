@@ -67,14 +67,20 @@ impl Service<Request<()>> for Floor {
     }
 }
 
-/// A request as a server has it that has just read it: the bytes of the credential are at hand, and something else has used the
-/// extensions before. Without a credential if there is none.
+/// A request as a server has it that has just read it: the bytes of the credential are at hand. Without a credential if there is
+/// none.
 pub fn request(credential: Option<&HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
     if let Some(credential) = credential {
         black_box(credential.as_bytes().iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)));
         request.headers_mut().insert("authorization", credential.clone());
     }
+    request
+}
+
+/// The same beneath somebody who has used the map of extensions before, as a router does: to make that map is half of the floor.
+pub fn routed(credential: Option<&HeaderValue>) -> Request<()> {
+    let mut request = request(credential);
     request.extensions_mut().insert("what the router matched");
     request
 }
@@ -97,9 +103,23 @@ pub fn warm_up<S: Open>(service: &S, credentials: &[HeaderValue]) {
     }
 }
 
-/// Times so many requests a turn, with credentials in random order, that are all answered with this status. The request is made
-/// within: made beforehand, many would lie about, and the allocator be in a state that no server sees.
+/// Times so many requests a turn, with credentials in random order, that are all answered with this status.
 pub fn side<'a, S: Open + 'a>(
+    service: S,
+    credentials: &'a [HeaderValue],
+    repeat: usize,
+    status: u16,
+) -> Side<'a> {
+    side_of(request, service, credentials, repeat, status)
+}
+
+/// What makes a request of a credential.
+pub type Make = fn(Option<&HeaderValue>) -> Request<()>;
+
+/// The same of requests that are made in another way. They are made within: made beforehand, many would lie about, and the
+/// allocator be in a state that no server sees.
+pub fn side_of<'a, S: Open + 'a>(
+    make: Make,
     mut service: S,
     credentials: &'a [HeaderValue],
     repeat: usize,
@@ -110,7 +130,7 @@ pub fn side<'a, S: Open + 'a>(
         let order: Vec<usize> = (0..repeat).map(|_| random.below(credentials.len())).collect();
         let start = Instant::now();
         for index in &order {
-            let answer = ask(&mut service, request(Some(&credentials[*index])));
+            let answer = ask(&mut service, make(Some(&credentials[*index])));
             assert_eq!(answer.status(), status);
         }
         start.elapsed().as_secs_f64() / repeat as f64

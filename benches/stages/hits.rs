@@ -8,8 +8,8 @@ use portcullis::{
 use tower::Layer;
 
 use crate::common::credentials::{api_keys, introspection, jwt, key, opaque_tokens, tokens};
-use crate::common::services::{Floor, Inner, side, warm_up};
-use crate::common::statistics::Rounds;
+use crate::common::services::{Floor, Inner, Make, Open, request, routed, side_of, warm_up};
+use crate::common::statistics::{Rounds, Side};
 use crate::common::table::{Cell, Report};
 
 const ROUNDS: usize = 400;
@@ -36,17 +36,27 @@ pub fn run() {
     for number in [1, 10_000] {
         let tokens = tokens(&signing, number);
         let name = format!("JWT, {} bytes, {number} known", tokens[0].len() - "Bearer ".len());
-        measure(&mut report, &name, jwt(&signing), &tokens);
+        measure(&mut report, &name, request, jwt(&signing), &tokens);
+        if number > 1 {
+            let name = format!("{name}, beneath a router");
+            measure(&mut report, &name, routed, jwt(&signing), &tokens);
+        }
     }
     let opaque = opaque_tokens(10_000);
-    measure(&mut report, "opaque token, 43 bytes, 10000 known", introspection(), &opaque);
+    measure(&mut report, "opaque token, 43 bytes, 10000 known", request, introspection(), &opaque);
     let (keys, texts) = api_keys(10_000);
     let name = format!("API key, {} bytes, 10000 known", texts[0].len() - "ApiKey ".len());
-    measure(&mut report, &name, keys, &texts);
+    measure(&mut report, &name, request, keys, &texts);
     report.finish();
 }
 
-fn measure<A: Authenticator>(report: &mut Report, name: &str, authenticator: A, credentials: &[HeaderValue]) {
+fn measure<A: Authenticator>(
+    report: &mut Report,
+    name: &str,
+    make: Make,
+    authenticator: A,
+    credentials: &[HeaderValue],
+) {
     // All services of one layer share what is known.
     let auth = AuthLayer::new(authenticator);
     let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000));
@@ -56,14 +66,14 @@ fn measure<A: Authenticator>(report: &mut Report, name: &str, authenticator: A, 
     let rounds = Rounds::run(
         ROUNDS,
         vec![
-            side(Inner, credentials, REPEAT, 200),
-            side(Floor::default(), credentials, REPEAT, 200),
-            side(auth.layer(Inner), credentials, REPEAT, 200),
-            side(auth.layer(guarded.clone()), credentials, REPEAT, 200),
-            side(auth.layer(quiet.layer(Inner)), credentials, REPEAT, 200),
-            side(auth.layer(limit.layer(Inner)), credentials, REPEAT, 200),
-            side(auth.layer(quiet.layer(guarded.clone())), credentials, REPEAT, 200),
-            side(auth.layer(limit.layer(guarded)), credentials, REPEAT, 200),
+            turn(make, Inner, credentials),
+            turn(make, Floor::default(), credentials),
+            turn(make, auth.layer(Inner), credentials),
+            turn(make, auth.layer(guarded.clone()), credentials),
+            turn(make, auth.layer(quiet.layer(Inner)), credentials),
+            turn(make, auth.layer(limit.layer(Inner)), credentials),
+            turn(make, auth.layer(quiet.layer(guarded.clone())), credentials),
+            turn(make, auth.layer(limit.layer(guarded)), credentials),
         ],
     );
     let row = |(side, stage): (usize, &&str)| {
@@ -94,4 +104,8 @@ fn measure<A: Authenticator>(report: &mut Report, name: &str, authenticator: A, 
         ],
         &NAMES.iter().enumerate().map(row).collect::<Vec<_>>(),
     );
+}
+
+fn turn<'a, S: Open + 'a>(make: Make, service: S, credentials: &'a [HeaderValue]) -> Side<'a> {
+    side_of(make, service, credentials, REPEAT, 200)
 }
