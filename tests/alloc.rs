@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -16,14 +16,19 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use portcullis::test_util::{SigningKey, TokenBuilder};
 use portcullis::{
-    Algorithm, AuthLayer, ClientSecret, Issuer, JwtAuthenticator, KeySet, MemoryClientSecrets, Principal,
-    Quota, RateLimitHeaders, RateLimitLayer, ScopeSet, SignedRequestAuthenticator, SigningClient,
-    TrustedProxies, require_scopes,
+    Algorithm, ApiKeyAuthenticator, ApiKeys, Auth, AuthLayer, ClientSecret, Issuer, JwtAuthenticator, KeySet,
+    MemoryApiKeyStore, MemoryClientSecrets, NewApiKey, Principal, Quota, RateLimitHeaders, RateLimitLayer,
+    ScopeSet, SignedRequestAuthenticator, SigningClient, TrustedProxies, require_scopes,
 };
 use tower::{Layer, Service};
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "https://api.example";
+
+/// Without a map of extensions, and with one.
+const WAYS: [fn(&str) -> Request<()>; 2] = [request, with_extensions];
+
+type Layered = Auth<Inner, JwtAuthenticator>;
 
 /// Answers at once and allocates nothing.
 #[derive(Clone)]
@@ -96,6 +101,57 @@ fn an_accepted_token_that_nobody_remembers_allocates_four_times_besides() {
         assert_eq!(count(service.clone(), [request(&token), request(&token)]), 7, "{algorithm}");
         assert_eq!(count(service, [with_extensions(&token), with_extensions(&token)]), 5, "{algorithm}");
     }
+}
+
+/// What is remembered is what was made for the request already. The tables of the cache grow now and then: not in most requests.
+#[test]
+fn to_remember_a_token_allocates_nothing_more() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::Ed25519] {
+        let key = Arc::new(SigningKey::generate(algorithm));
+        let keys = KeySet::parse(serde_json::json!({"keys": [key.jwk()]}).to_string()).unwrap();
+        let jwt = JwtAuthenticator::builder(Issuer::new(ISSUER, keys), AUDIENCE).build().unwrap();
+        let new = || TokenBuilder::new(Arc::clone(&key), ISSUER, AUDIENCE).build();
+        let median = |service: Layered, request: fn(&str) -> Request<()>| {
+            let mut counts: Vec<u64> =
+                (0..101).map(|_| count(service.clone(), [request(&new()), request(&new())])).collect();
+            counts.sort_unstable();
+            counts[50]
+        };
+        let remembers = AuthLayer::new(jwt.clone()).layer(Inner);
+        let forgets = AuthLayer::new(jwt).verdict_cache(0).layer(Inner);
+        for request in WAYS {
+            assert_eq!(median(remembers.clone(), request), median(forgets.clone(), request), "{algorithm}");
+        }
+        let token = new();
+        count(remembers.clone(), [request(&token), request(&token)]);
+        assert_eq!(count(remembers, [request(&token), request(&token)]), 3, "it was remembered");
+    }
+}
+
+#[test]
+fn a_known_api_key_allocates_nothing_but_the_insert() {
+    let keys = ApiKeys::builder("todo_live", MemoryApiKeyStore::new()).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let key = runtime.block_on(keys.issue(NewApiKey::new("a label", "ann"))).unwrap().key;
+    let authenticator =
+        ApiKeyAuthenticator::builder(keys).reuse_for(Duration::from_secs(60)).build().unwrap();
+    let mut service = AuthLayer::new(authenticator).layer(Inner);
+    let field = HeaderValue::try_from(format!("ApiKey {}", key.expose())).unwrap();
+    let request = || {
+        let mut request = Request::new(());
+        request.headers_mut().insert("authorization", field.clone());
+        request
+    };
+    // The store is asked in a task.
+    let answer = runtime.block_on(async { service.call(request()).await });
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(count(service.clone(), [request(), request()]), 3);
+    let with_extensions = || {
+        let mut request = request();
+        request.extensions_mut().insert("as a router does");
+        request
+    };
+    assert_eq!(count(service, [with_extensions(), with_extensions()]), 1);
 }
 
 #[test]
