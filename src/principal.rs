@@ -19,7 +19,7 @@ use crate::error::{AuthError, Reason};
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::Counted;
 use crate::scope::{ScopeSet, grants};
-use crate::time::{Clock, Moment, SystemClock};
+use crate::time::{Clock, Moment, SystemClock, WallTime};
 use texts::Texts;
 
 /// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
@@ -55,8 +55,8 @@ pub(crate) struct Facts {
     texts: Texts,
     method: &'static str,
     issuer: Option<Arc<str>>,
-    expires_at: Option<SystemTime>,
-    verified_at: SystemTime,
+    expires_at: Option<WallTime>,
+    verified_at: WallTime,
     /// That was when an authority was asked.
     by_authority: bool,
 }
@@ -68,12 +68,12 @@ impl Facts {
     /// Whether an authority was asked that late: by the stopwatch, and by the wall's clock too, for the stopwatch stands still
     /// while a machine sleeps.
     pub(crate) fn is_since(&self, oldest: Oldest) -> bool {
-        let wall = self.verified_at.checked_add(SLEPT).is_none_or(|at| at >= oldest.wall);
+        let wall = SystemTime::from(self.verified_at).checked_add(SLEPT).is_none_or(|at| at >= oldest.wall);
         wall && self.terms.asked_since(oldest.instant)
     }
 
-    pub(crate) const fn expires_at(&self) -> Option<SystemTime> {
-        self.expires_at
+    pub(crate) fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at.map(SystemTime::from)
     }
 
     /// Bytes of memory that it holds.
@@ -206,14 +206,14 @@ impl Principal {
     /// When the credential ends, without leeway.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.facts.expires_at
+        self.facts.expires_at()
     }
 
     /// When the credential was judged: for one judged locally the time of that, for one judged by an authority the time at
     /// which it was asked.
     #[must_use]
     pub fn verified_at(&self) -> SystemTime {
-        self.facts.verified_at
+        self.facts.verified_at.into()
     }
 
     /// The verified claims as a type of your own. Parses them at every call.
@@ -238,13 +238,14 @@ impl Principal {
     #[cfg(feature = "introspection")]
     pub(crate) fn confirmed(mut self, said: Confirmed) -> Self {
         let facts = Arc::make_mut(&mut self.facts);
-        facts.verified_at = said.asked.wall();
+        facts.verified_at = said.asked.wall().into();
         facts.by_authority = true;
         if let Some(scopes) = said.scopes {
             facts.scopes = scopes;
             facts.met = Met::default();
         }
         if let Some(exp) = said.exp {
+            let exp = WallTime::from(exp);
             facts.expires_at = facts.expires_at.map(|end| end.min(exp)).or(Some(exp));
         }
         self
@@ -289,7 +290,7 @@ impl Principal {
         if !self.facts.by_authority {
             return None;
         }
-        let before = now.wall().duration_since(self.facts.verified_at).unwrap_or_default();
+        let before = now.wall().duration_since(self.facts.verified_at.into()).unwrap_or_default();
         // The two clocks are not read in the same instant.
         if before < Duration::from_millis(1) {
             Some(now.instant())
@@ -447,8 +448,8 @@ impl<'a> PrincipalBuilder<'a> {
             texts,
             method: self.method,
             issuer: self.issuer,
-            expires_at: self.expires_at,
-            verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()),
+            expires_at: self.expires_at.map(WallTime::from),
+            verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()).into(),
             by_authority: self.by_authority,
         };
         Principal { facts: Arc::new(facts), admission: None }

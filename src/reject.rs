@@ -175,8 +175,10 @@ pub(crate) fn render_from_beneath<B>(
 fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
-    headers.remove(WWW_AUTHENTICATE);
-    headers.remove(RETRY_AFTER);
+    if !headers.is_empty() {
+        headers.remove(WWW_AUTHENTICATE);
+        headers.remove(RETRY_AFTER);
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for value in challenges(error, offer) {
         // One field line each: lists of challenges in one line are read wrongly by many (RFC 9110 §11.6.1).

@@ -50,9 +50,9 @@ pub struct InvalidScope;
 
 /// A set of scopes, such as the grant of a token.
 ///
-/// Order and repetition do not count. Kept as one string, sorted, so that a grant costs one allocation.
+/// Order and repetition do not count. Kept as one string, sorted, that its clones share.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct ScopeSet(Box<str>);
+pub struct ScopeSet(Arc<str>);
 
 impl ScopeSet {
     /// Parses the `scope` form of OAuth: scope-tokens divided by spaces. Repeated spaces are tolerated, other white space is
@@ -81,7 +81,7 @@ impl ScopeSet {
         }
         sorted.sort_unstable();
         sorted.dedup();
-        Ok(Self(sorted.join(" ").into_boxed_str()))
+        Ok(Self(sorted.join(" ").into()))
     }
 
     /// Whether a text is as sets are kept, which most are when they come: then it need not be put together anew.

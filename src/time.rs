@@ -4,6 +4,7 @@
 //! can move time by hand; nothing else in the crate reads time.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,29 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     fn instant(&self) -> Instant {
         Instant::now()
+    }
+}
+
+/// A time of the wall in half the room: nanoseconds since the epoch. One before it becomes the epoch, one after five centuries their
+/// end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WallTime(NonZeroU64);
+
+impl WallTime {
+    pub(crate) const fn nanos(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl From<SystemTime> for WallTime {
+    fn from(time: SystemTime) -> Self {
+        Self(NonZeroU64::new(wall_nanos(time)).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl From<WallTime> for SystemTime {
+    fn from(time: WallTime) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_nanos(time.nanos())).unwrap_or(UNIX_EPOCH)
     }
 }
 

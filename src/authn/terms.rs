@@ -1,12 +1,11 @@
 //! For how long, and on which terms, a verdict may be used again.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::revocations::Marks;
-use crate::time::{Clock, Moment, nanos, stopwatch_nanos, wall_nanos};
+use crate::time::{Clock, Moment, WallTime, nanos, stopwatch_nanos};
 
 /// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
 /// machine sleeps.
@@ -14,8 +13,7 @@ use crate::time::{Clock, Moment, nanos, stopwatch_nanos, wall_nanos};
 /// In nanoseconds, for each verdict has one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    /// Since the epoch.
-    until: NonZeroU64,
+    until: WallTime,
     /// By the stopwatch.
     elapses: u64,
 }
@@ -24,20 +22,17 @@ impl Span {
     /// From now to a time on the wall.
     pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
         let left = until.duration_since(now.wall()).unwrap_or_default();
-        Self {
-            until: NonZeroU64::new(wall_nanos(until)).unwrap_or(NonZeroU64::MIN),
-            elapses: now.stopwatch_nanos().saturating_add(nanos(left)),
-        }
+        Self { until: until.into(), elapses: now.stopwatch_nanos().saturating_add(nanos(left)) }
     }
 
     pub(crate) fn holds(&self, now: Moment) -> bool {
-        now.wall_nanos() < self.until.get() && now.stopwatch_nanos() < self.elapses
+        now.wall_nanos() < self.until.nanos() && now.stopwatch_nanos() < self.elapses
     }
 
     /// Whether it ended less than this ago, by both clocks.
     fn held_within(&self, time: Duration, now: Moment) -> bool {
         let later = |end: u64| end.saturating_add(nanos(time));
-        now.wall_nanos() < later(self.until.get()) && now.stopwatch_nanos() < later(self.elapses)
+        now.wall_nanos() < later(self.until.nanos()) && now.stopwatch_nanos() < later(self.elapses)
     }
 }
 

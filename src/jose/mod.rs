@@ -13,7 +13,6 @@ mod json;
 mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
 mod key_pair;
-mod known_headers;
 mod plain;
 #[cfg(feature = "introspection")]
 mod sign;
@@ -30,7 +29,6 @@ pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_pl
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};
-pub(crate) use known_headers::{Known, KnownHeaders};
 #[cfg(feature = "introspection")]
 pub(crate) use sign::{PrivateKey, SigningFailed};
 
@@ -39,6 +37,7 @@ use std::ops::Deref;
 use smallvec::SmallVec;
 
 use crate::error::Reason;
+use crate::lately::{Known, Lately};
 use header::HeaderBuffer;
 
 /// Bytes of the longest signature: RSA with 8192 bits.
@@ -46,6 +45,9 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 
 /// How many keys are tried for one token. More than one fits only where an issuer repeats a `kid` or leaves it out.
 const MAX_CANDIDATES: usize = 4;
+
+/// Headers of tokens that were accepted, as they were read and judged.
+pub(crate) type KnownHeaders = Lately<Header<'static>>;
 
 /// The three parts of a compact token, still encoded.
 #[derive(Clone, Copy)]
@@ -75,9 +77,16 @@ impl<'t> Parts<'t> {
         Ok(Self { header, claims, signature, signed })
     }
 
+    /// Remembers the header of a token that was accepted, if it was not known.
+    pub(crate) fn teach(&self, known: &KnownHeaders, said: &Said<'_>) {
+        if let Said::Now(header) = said {
+            known.learn(self.header, || header.to_owned());
+        }
+    }
+
     /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
-    pub(crate) fn is_asymmetric(&self, known: &Known) -> bool {
-        if known.find(self).is_some() {
+    pub(crate) fn is_asymmetric(&self, known: &Known<Header<'static>>) -> bool {
+        if known.find(self.header).is_some() {
             return true;
         }
         let mut buffer = HeaderBuffer::new();
@@ -121,11 +130,11 @@ impl<'b> Opened<'b> {
     /// Decodes both JSON parts, strictly, and refuses what the header alone rules out. A header that is known was judged before.
     pub(crate) fn open(
         parts: Parts<'b>,
-        known: Option<&'b Known>,
+        known: Option<&'b Known<Header<'static>>>,
         buffers: &'b mut Buffers,
         typ: Typ,
     ) -> Result<Self, Reason> {
-        let header = match known.and_then(|known| known.find(&parts)) {
+        let header = match known.and_then(|known| known.find(parts.header)) {
             Some(header) => Said::Before(header),
             None => {
                 let header = Header::parse(parts.header, &mut buffers.header)?;
@@ -196,7 +205,7 @@ impl<'b> Token<'b> {
     /// Opens it and parses its claims.
     pub(crate) fn parse(
         parts: Parts<'b>,
-        known: &'b Known,
+        known: &'b Known<Header<'static>>,
         buffers: &'b mut Buffers,
         rules: &Rules,
     ) -> Result<Self, Reason> {

@@ -70,7 +70,7 @@ impl Texts {
 
     fn named(&self, Place { start, len }: Place) -> Option<&str> {
         let (start, len) = (usize::try_from(start).ok()?, usize::try_from(len).ok()?);
-        self.text.get(start..start.checked_add(len)?).filter(|name| !name.is_empty())
+        self.text.get(start..start.saturating_add(len)).filter(|name| !name.is_empty())
     }
 
     /// Bytes of memory that they hold.

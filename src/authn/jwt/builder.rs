@@ -9,6 +9,7 @@ use crate::authn::introspection::IntrospectionAuthenticator;
 use crate::error::ConfigError;
 use crate::jose::{KnownHeaders, Rules, Typ};
 use crate::keys::Issuer;
+use crate::lately::Lately;
 use crate::time::Clock;
 
 /// Tolerated between the clocks of the issuer and of this server.
@@ -160,6 +161,7 @@ impl JwtAuthenticatorBuilder {
                 issuers: issuers.into(),
                 rules,
                 headers: KnownHeaders::default(),
+                scopes: Lately::default(),
                 max_token_len,
                 own_clock: clock,
             }),

@@ -13,9 +13,11 @@ use super::introspection::IntrospectionAuthenticator;
 use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
-use crate::jose::{Buffers, KnownHeaders, Parts, Rules, Said, Token, Verified};
+use crate::jose::{Buffers, Claims, KnownHeaders, Parts, Rules, Said, Token, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
+use crate::lately::Lately;
 use crate::principal::Principal;
+use crate::scope::ScopeSet;
 use crate::time::{Clock, SystemClock, UnixTime};
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
@@ -52,6 +54,7 @@ struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
     headers: KnownHeaders,
+    scopes: Lately<ScopeSet>,
     max_token_len: usize,
     /// The application's, if it brought one.
     own_clock: Option<Arc<dyn Clock>>,
@@ -172,11 +175,41 @@ impl Judge {
         if let Said::Now(header) = &header {
             header.judge_typ(self.rules.typ)?;
         }
-        let (principal, expires_at) = principal(&verified, issuer, now)?;
-        if let Said::Now(header) = &header {
-            self.headers.learn(&parts, header);
-        }
+        let (principal, expires_at) = self.principal(&verified, issuer, now)?;
+        parts.teach(&self.headers, &header);
         Ok((principal, expires_at, lease))
+    }
+
+    /// The one way from a token to a principal: only a verified one has it.
+    fn principal(
+        &self,
+        verified: &Verified<'_>,
+        issuer: &Trusted,
+        now: UnixTime,
+    ) -> Result<(Principal, SystemTime), Reason> {
+        let claims = &verified.claims;
+        let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
+        let mut principal = Principal::builder("jwt")
+            .within(verified.document)
+            .issuer(Arc::clone(&issuer.id))
+            .scopes(self.scopes(claims)?)
+            .expires_at(expires_at)
+            .judged_at(now.into());
+        if let Some(subject) = claims.sub.as_deref() {
+            principal = principal.subject(subject);
+        }
+        if let Some(client) = claims.client() {
+            principal = principal.client_id(client);
+        }
+        Ok((principal.build(), expires_at))
+    }
+
+    fn scopes(&self, claims: &Claims<'_>) -> Result<ScopeSet, Reason> {
+        let Some(text) = claims.scope_text() else { return claims.scopes() };
+        if let Some(known) = self.scopes.now().find(text) {
+            return Ok(known.clone());
+        }
+        claims.scopes().inspect(|scopes| self.scopes.learn(text, || scopes.clone()))
     }
 
     /// Judges, and waits for keys if it must.
@@ -209,29 +242,6 @@ const KEYS_LIMIT: Duration = Duration::from_secs(6);
 
 /// Fresh keys, then a fetch that was under way, then one that was sent after the request arrived; and one to spare.
 const MAX_ROUNDS: u32 = 4;
-
-/// The one way from a token to a principal: only a verified one has it.
-fn principal(
-    verified: &Verified<'_>,
-    issuer: &Trusted,
-    now: UnixTime,
-) -> Result<(Principal, SystemTime), Reason> {
-    let claims = &verified.claims;
-    let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
-    let mut principal = Principal::builder("jwt")
-        .within(verified.document)
-        .issuer(Arc::clone(&issuer.id))
-        .scopes(claims.scopes()?)
-        .expires_at(expires_at)
-        .judged_at(now.into());
-    if let Some(subject) = claims.sub.as_deref() {
-        principal = principal.subject(subject);
-    }
-    if let Some(client) = claims.client() {
-        principal = principal.client_id(client);
-    }
-    Ok((principal.build(), expires_at))
-}
 
 impl From<Reason> for Stop {
     fn from(reason: Reason) -> Self {
