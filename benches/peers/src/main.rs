@@ -3,6 +3,9 @@
 //! `scripts/performance` runs it all and writes `docs/performance.md`; `scripts/wire` runs what goes over the wire.
 
 mod fixture;
+mod wire;
+
+use std::error::Error;
 
 use clap::{Parser, Subcommand};
 
@@ -13,8 +16,14 @@ struct Options {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Serve(wire::ServeOptions),
+    Wire(wire::Options),
+}
 
-fn main() {
-    match Options::parse().command {}
+fn main() -> Result<(), Box<dyn Error>> {
+    match Options::parse().command {
+        Command::Serve(options) => wire::serve(&options),
+        Command::Wire(options) => wire::run(&options),
+    }
 }
