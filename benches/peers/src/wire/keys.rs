@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis::test_util::SigningKey;
 
 use super::ISSUER;
+use super::probes;
 use super::series::{Credentials, Fixture};
 use super::serve::Signature;
 use super::servers::Keys;
@@ -28,7 +29,7 @@ pub fn fixture(signature: Signature, users: usize, folder: &Path) -> Result<Fixt
     let values =
         (0..users).map(|user| format!("Bearer {}", fixture::token(&key, ISSUER, user).build())).collect();
     let credentials = Credentials::write("authorization".into(), values, file("txt"))?;
-    Ok(Fixture { keys, credentials })
+    Ok(Fixture { keys, credentials, probes: probes::all(&key) })
 }
 
 /// The public key as HAProxy reads it.

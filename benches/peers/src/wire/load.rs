@@ -61,7 +61,8 @@ impl Wrk {
         // It says so, and then that it was called wrongly.
         let out = Command::new(&self.program).arg("--version").output()?.stdout;
         let text = String::from_utf8_lossy(&out);
-        Ok(text.split(" [").next().unwrap_or_default().trim().to_owned())
+        let version = text.split(" [").next().unwrap_or_default().trim();
+        if version.is_empty() { Err("wrk does not start".into()) } else { Ok(version.to_owned()) }
     }
 
     /// Loads the server for so many seconds with the credentials of a file, one after the other.

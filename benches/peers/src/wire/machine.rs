@@ -20,8 +20,8 @@ impl Machine {
         })
     }
 
-    pub fn add(&mut self, versions: Vec<String>) {
-        self.versions.extend(versions);
+    pub fn add(&mut self, versions: &[String]) {
+        self.versions.extend_from_slice(versions);
         self.versions.sort();
         self.versions.dedup();
     }

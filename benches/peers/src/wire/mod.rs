@@ -6,12 +6,14 @@ mod keys;
 mod load;
 mod machine;
 mod plans;
+mod probes;
 mod process;
 mod report;
 mod series;
 mod serve;
 mod servers;
 mod statistics;
+mod tables;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -96,8 +98,8 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             plan.signature.name(),
             measured.rounds.len()
         );
-        report.series.push(Series::of(plan, &measured));
-        report.machine.add(measured.versions);
+        report.machine.add(&measured.versions);
+        report.series.push(Series::of(plan, measured));
     }
     report.machine.end();
     std::fs::write(options.output.join("wire.json"), serde_json::to_string_pretty(&report)?)?;

@@ -13,12 +13,14 @@ const MANY_USERS: usize = 10_000;
 const ROUNDS: usize = 20;
 
 /// The peers differ by much more than two rounds do.
-const ROUNDS_OF_PEERS: usize = 7;
+const ROUNDS_OF_PEERS: usize = 5;
 
 /// All of it, in less than twelve minutes; the quick form in a minute and a half.
 pub fn all(quick: bool) -> Vec<Plan> {
-    let [open, noop, limited, api_key] = [What::Open, What::Noop, What::Limited, What::ApiKey]
-        .map(|what| Kind::Portcullis { what, threads: 1 });
+    let ours = |what| Kind::Portcullis { what, threads: 1 };
+    let [open, limited, api_key] = [What::Open, What::Limited, What::ApiKey].map(ours);
+    let features =
+        [What::LimitedSilently, What::Authenticated, What::Noop, What::Open, What::Cached, What::Limited];
     let plan = |part, kinds: &[Kind]| Plan {
         part,
         signature: Signature::Rs256,
@@ -35,7 +37,7 @@ pub fn all(quick: bool) -> Vec<Plan> {
     };
     let mut plans = vec![
         Plan { seconds: 2, ..plan("cached", &[open, CACHED]) },
-        plan("limited", &[noop, open, limited]),
+        plan("features", &features.map(ours)),
         plan("uncached", &[open, UNCACHED]),
         plan("api-key", &[open, api_key]),
         Plan { users: MANY_USERS, ..plan("many", &[CACHED, open, limited]) },

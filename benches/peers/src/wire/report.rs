@@ -1,10 +1,9 @@
-//! What was measured, as numbers for others and as tables for people.
-
-use std::fmt::{self, Display, Formatter};
+//! What was measured, as numbers; `tables` shows them.
 
 use serde::Serialize;
 
-use super::load::{CONNECTIONS, Load};
+use super::load::Load;
+use super::probes::Refusals;
 use super::series::{CACHED, Measured, Plan, UNCACHED};
 use super::servers::Kind;
 use super::statistics::{Estimate, median};
@@ -36,7 +35,8 @@ pub struct Machine {
 #[derive(Serialize)]
 pub struct Series {
     pub part: &'static str,
-    pub algorithm: &'static str,
+    /// `RS256 tokens`, or of another kind.
+    pub credentials: String,
     pub users: usize,
     /// Whether wrk ran on the cores of the server.
     pub shares_cores: bool,
@@ -45,6 +45,8 @@ pub struct Series {
     pub servers: Vec<ServerNumbers>,
     pub over_open: Vec<OverOpen>,
     pub beside_ours: Vec<BesideOurs>,
+    /// How tokens are answered that are wrong in one respect.
+    pub refusals: Vec<Refusals>,
     /// For the cached path.
     pub goal: Option<Goal>,
 }
@@ -92,8 +94,9 @@ pub struct Goal {
 }
 
 impl Series {
-    pub fn of(plan: &Plan, measured: &Measured) -> Self {
-        let Measured { kinds, rounds, .. } = measured;
+    pub fn of(plan: &Plan, measured: Measured) -> Self {
+        let Measured { kinds, rounds, refusals, .. } = measured;
+        let (kinds, rounds) = (kinds.as_slice(), rounds.as_slice());
         let place = |kind: Kind| kinds.iter().position(|other| *other == kind);
         let over_open: Vec<OverOpen> = kinds
             .iter()
@@ -122,7 +125,11 @@ impl Series {
         });
         Self {
             part: plan.part,
-            algorithm: plan.signature.name(),
+            credentials: if kinds.iter().any(|kind| kind.has_api_keys()) {
+                "API keys".into()
+            } else {
+                format!("{} tokens", plan.signature.name())
+            },
             users: plan.users,
             shares_cores: plan.shares_cores,
             seconds: plan.seconds,
@@ -130,6 +137,7 @@ impl Series {
             servers: (0..kinds.len()).map(|own| ServerNumbers::of(rounds, kinds, own)).collect(),
             over_open,
             beside_ours,
+            refusals,
             goal,
         }
     }
@@ -181,99 +189,80 @@ fn quotients(ones: &[f64], others: &[f64]) -> Vec<f64> {
     ones.iter().zip(others).map(quotient).collect()
 }
 
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, kernel, load_average_before, load_average_after, versions } =
-            &self.machine;
-        writeln!(f, "# Over the wire\n")?;
-        if self.quick {
-            writeln!(f, "A quick run, with too few rounds: these numbers are not for the record.\n")?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::serve::{Signature, What};
+
+    fn load(cpu: f64) -> Load {
+        let requests_per_second = 1e6 / cpu;
+        Load {
+            requests: 1,
+            seconds: 1.0,
+            cpu,
+            requests_per_second,
+            busy: 1.0,
+            p50: 1.0,
+            p90: 1.0,
+            p99: 1.0,
+            max: 1.0,
         }
-        for skipped in &self.skipped {
-            writeln!(f, "**Skipped**: {skipped}\n")?;
-        }
-        writeln!(f, "{processor}, {cores} cores, Linux {kernel}; {}.", versions.join(", "))?;
-        writeln!(f, "Load average {load_average_before} before, {load_average_after} after.\n")?;
-        writeln!(
-            f,
-            "HTTP/1.1 over loopback, {CONNECTIONS} connections that are kept, one thread of wrk; each request comes with the\n\
-             next user's credential. CPU time is that of the server's process, user and system, for each request that was\n\
-             answered. All numbers are medians over rounds, in which the servers take turns; in brackets 95 % bootstrap\n\
-             intervals. Every answer was a success; a changed credential and none were answered 401 before each series."
-        )?;
-        self.series.iter().try_for_each(|series| series.fmt(f))
     }
-}
 
-impl Display for Series {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { part, algorithm, users, seconds, rounds, .. } = self;
-        let of = if *part == "api-key" { "API keys".into() } else { format!("{algorithm} tokens") };
-        writeln!(f, "\n## {part}: {of} of {users} users\n")?;
-        let cores = if self.shares_cores {
-            "Two threads serve and share both cores with wrk, so throughput and latency say little, and CPU time does."
-        } else {
-            "The server has one core, wrk the other."
+    fn series(rounds: &[[f64; 5]]) -> Series {
+        let peer = Kind::HaProxy { verifies: true };
+        let kinds = vec![peer, peer.open(), UNCACHED, CACHED.open(), CACHED];
+        let plan = Plan {
+            part: "cached",
+            signature: Signature::Rs256,
+            kinds: kinds.clone(),
+            users: 1,
+            rounds: rounds.len(),
+            seconds: 1,
+            shares_cores: false,
         };
-        writeln!(f, "{rounds} rounds, {seconds} s for each load. {cores}\n")?;
-        writeln!(
-            f,
-            "| server | CPU µs per request | requests/s | cores busy | p50 µs | p90 µs | p99 µs | max µs |"
-        )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
-        for ServerNumbers { name, cpu, requests_per_second, busy, p50, p90, p99, max, .. } in &self.servers {
-            let per_second = requests_per_second.median;
-            writeln!(
-                f,
-                "| {name} | {} | {per_second:.0} | {busy:.2} | {p50:.0} | {p90:.0} | {p99:.0} | {max:.0} |",
-                Shown(*cpu, 2)
-            )?;
-        }
-        writeln!(
-            f,
-            "\n| protected over open | CPU time, ratio | CPU µs added | requests/s, ratio | p99, ratio |"
-        )?;
-        writeln!(f, "|---|--:|--:|--:|--:|")?;
-        for OverOpen { name, cpu_ratio, cpu_added, throughput_ratio, p99_ratio, .. } in &self.over_open {
-            let [cpu, throughput] = [Shown(*cpu_ratio, 3), Shown(*throughput_ratio, 3)];
-            writeln!(
-                f,
-                "| {name} | {cpu} | {} | {throughput} | {} |",
-                Shown(*cpu_added, 2),
-                Shown(*p99_ratio, 2)
-            )?;
-        }
-        if !self.beside_ours.is_empty() {
-            writeln!(f, "\n| CPU time added, over that of portcullis | cached | cache off |\n|---|--:|--:|")?;
-        }
-        for BesideOurs { name, over_cached, over_uncached } in &self.beside_ours {
-            writeln!(f, "| {name} | {} | {} |", Shown(*over_cached, 0), Shown(*over_uncached, 2))?;
-        }
-        if let Some(Goal { at_most, measured, is_met }) = &self.goal {
-            let verdict = if *is_met { "met" } else { "**not met**" };
-            writeln!(
-                f,
-                "\nGoal for the cached path, at most {at_most} times the CPU time: {verdict} at {}.",
-                Shown(*measured, 3)
-            )?;
-        }
-        Ok(())
+        let rounds = rounds.iter().map(|round| round.map(load).to_vec()).collect();
+        Series::of(&plan, Measured { kinds, versions: Vec::new(), refusals: Vec::new(), rounds })
     }
-}
 
-/// With so many digits.
-struct Shown(Estimate, usize);
+    #[test]
+    fn each_is_compared_with_its_own_open_server_in_the_same_round() {
+        let series = series(&[
+            [50.0, 10.0, 30.0, 10.0, 10.5],
+            [60.0, 20.0, 40.0, 20.0, 21.0],
+            [41.0, 1.0, 21.0, 1.0, 1.5],
+        ]);
+        let names: Vec<&str> = series.over_open.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["HAProxy jwt_verify", "portcullis, cache off", "portcullis, cached"]);
+        assert_eq!(series.over_open[0].cpu_added.median, 40.0);
+        assert_eq!(series.over_open[1].cpu_added.median, 20.0);
+        assert_eq!(series.over_open[2].cpu_ratio.median, 1.05);
+        assert_eq!(series.beside_ours[0].over_uncached.median, 2.0);
+        assert_eq!(series.beside_ours[0].over_cached.median, 80.0);
+    }
 
-impl Display for Shown {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(Estimate { median, low, high }, digits) = self;
-        let text = |value: &f64| {
-            if value.is_finite() { format!("{value:.digits$}") } else { "beyond measure".into() }
-        };
-        if median.is_finite() {
-            write!(f, "{} ({} to {})", text(median), text(low), text(high))
-        } else {
-            f.write_str(&text(median))
-        }
+    #[test]
+    fn a_goal_is_met_up_to_its_limit_and_not_beyond() {
+        let met = |cached: f64| series(&[[50.0, 10.0, 30.0, 100.0, cached]]).goal.map(|goal| goal.is_met);
+        assert_eq!(met(108.0), Some(true));
+        assert_eq!(met(108.1), Some(false));
+    }
+
+    #[test]
+    fn what_is_lost_in_the_noise_is_no_divisor() {
+        let series = series(&[[50.0, 10.0, 30.0, 10.0, 9.9]]);
+        assert!(series.beside_ours[0].over_cached.median.is_infinite());
+        assert!(series.to_string().contains("| HAProxy jwt_verify | beyond measure | 2.00"));
+        assert_eq!(
+            serde_json::to_value(&series).unwrap()["beside_ours"][0]["over_cached"]["median"],
+            serde_json::Value::Null
+        );
+    }
+
+    #[test]
+    fn only_what_differs_from_its_open_server_is_compared() {
+        let open = Kind::Portcullis { what: What::Open, threads: 1 };
+        assert_eq!(CACHED.open(), open);
+        assert!(series(&[[2.0, 1.0, 2.0, 1.0, 2.0]]).over_open.iter().all(|one| one.name != open.name()));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::client::Client;
 use super::load::{Load, Wrk};
+use super::probes::{self, Probe, Refusals};
 use super::serve::{Signature, What};
 use super::servers::{Keys, Kind, Server, Surroundings};
 
@@ -32,6 +33,7 @@ pub struct Fixture {
     pub keys: Keys,
     /// Tokens, and the file that they are in.
     pub credentials: Credentials,
+    pub probes: Vec<Probe>,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Credentials {
 pub struct Measured {
     pub kinds: Vec<Kind>,
     pub versions: Vec<String>,
+    pub refusals: Vec<Refusals>,
     pub rounds: Vec<Vec<Load>>,
 }
 
@@ -75,8 +78,13 @@ impl Plan {
             }
             None => fixture.credentials.clone(),
         };
+        let mut refusals = Vec::new();
         for (kind, server) in self.kinds.iter().zip(&servers) {
-            check(*kind, server, &credentials).map_err(|error| format!("{}: {error}", server.name))?;
+            let named = |error| format!("{}: {error}", server.name);
+            check(*kind, server, &credentials).map_err(named)?;
+            if !kind.is_open() && !kind.has_api_keys() {
+                refusals.push(probes::ask(&fixture.probes, *kind, server).map_err(named)?);
+            }
         }
         let mut rounds = Vec::with_capacity(self.rounds);
         for round in 0..self.rounds {
@@ -98,7 +106,7 @@ impl Plan {
         let mut versions: Vec<String> = servers.into_iter().flat_map(|server| server.versions).collect();
         versions.sort();
         versions.dedup();
-        Ok(Measured { kinds: self.kinds.clone(), versions, rounds })
+        Ok(Measured { kinds: self.kinds.clone(), versions, refusals, rounds })
     }
 }
 

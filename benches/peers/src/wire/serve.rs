@@ -13,7 +13,8 @@ use clap::{Args, ValueEnum};
 use portcullis::test_util::{ScriptedHttpClient, SigningKey};
 use portcullis::{
     Algorithm, ApiKeyAuthenticator, ApiKeys, AuthLayer, Authenticator, Issuer, JwtAuthenticator,
-    MemoryApiKeyStore, NewApiKey, Quota, RateLimitLayer, RemoteKeySet, ScopeSet, require_scopes,
+    MemoryApiKeyStore, NewApiKey, Quota, RateLimitHeaders, RateLimitLayer, RemoteKeySet, ScopeSet,
+    require_scopes,
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -55,6 +56,8 @@ pub enum What {
     Open,
     /// A layer that does nothing.
     Noop,
+    /// Tokens, whose verdicts are used again, and nothing that asks for a scope.
+    Authenticated,
     /// Tokens, whose verdicts are used again, and a scope.
     Cached,
     /// The same, and each request is judged anew.
@@ -63,6 +66,8 @@ pub enum What {
     ApiKey,
     /// As cached, and a limit for each client.
     Limited,
+    /// As limited, without headers that tell how callers stand.
+    LimitedSilently,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,13 +160,19 @@ fn protected<A: Authenticator>(what: What, auth: AuthLayer<A>) -> Router {
         What::Open => route(get(ok)),
         What::Noop => route(get(ok)).layer(Identity::new()),
         What::Uncached => guarded().layer(auth.verdict_cache(0)),
-        What::Limited => guarded().layer(RateLimitLayer::per_client(Quota::per_second(ENDLESS))).layer(auth),
+        What::Authenticated => route(get(ok)).layer(auth),
+        What::Limited => guarded().layer(limit()).layer(auth),
+        What::LimitedSilently => guarded().layer(limit().headers(RateLimitHeaders::none())).layer(auth),
         What::Cached | What::ApiKey => guarded().layer(auth),
     }
 }
 
 fn guarded() -> Router {
     route(get(ok.layer(require_scopes(["todo:read"]))))
+}
+
+fn limit() -> RateLimitLayer {
+    RateLimitLayer::per_client(Quota::per_second(ENDLESS))
 }
 
 fn route(handler: MethodRouter) -> Router {

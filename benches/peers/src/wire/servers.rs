@@ -62,7 +62,11 @@ impl Kind {
             Self::Portcullis { what: What::Cached, .. } => "portcullis, cached".into(),
             Self::Portcullis { what: What::Uncached, .. } => "portcullis, cache off".into(),
             Self::Portcullis { what: What::ApiKey, .. } => "portcullis, API keys".into(),
+            Self::Portcullis { what: What::Authenticated, .. } => "portcullis, cached, no scope".into(),
             Self::Portcullis { what: What::Limited, .. } => "portcullis, cached and limited".into(),
+            Self::Portcullis { what: What::LimitedSilently, .. } => {
+                "the same, and callers are not told".into()
+            }
             Self::HaProxy { verifies: false } => "HAProxy, open".into(),
             Self::HaProxy { verifies: true } => "HAProxy jwt_verify".into(),
             Self::Node("open") => "Node.js, open".into(),
@@ -78,6 +82,10 @@ impl Kind {
                 | Self::HaProxy { verifies: false }
                 | Self::Node("open")
         )
+    }
+
+    pub fn has_api_keys(self) -> bool {
+        matches!(self, Self::Portcullis { what: What::ApiKey, .. })
     }
 
     /// The same server without protection.
