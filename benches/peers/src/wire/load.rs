@@ -75,9 +75,9 @@ impl Wrk {
         header: &str,
         credentials: &Path,
         seconds: u32,
-        core: Option<usize>,
+        cores: &str,
     ) -> Result<Load, Box<dyn Error>> {
-        let mut command = Process::command(&self.program, core);
+        let mut command = Process::command(&self.program, cores);
         command.args(["--threads", "1", "--timeout", "5s"]).arg("--connections").arg(CONNECTIONS.to_string());
         command.arg("--duration").arg(format!("{seconds}s")).arg("--script").arg(&self.script);
         command.arg(format!("http://127.0.0.1:{}/todo", server.port)).arg("--").arg(credentials).arg(header);

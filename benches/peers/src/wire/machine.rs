@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fs;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
 use super::load::Wrk;
 use super::report::Machine;
 
@@ -28,6 +31,22 @@ impl Machine {
 
     pub fn end(&mut self) {
         self.load_average_after = load_average();
+    }
+}
+
+/// Two cores: one for a server and one for its clients.
+pub struct Cores(pub String, pub String);
+
+impl Cores {
+    pub fn of_this_process() -> Result<Self, Box<dyn Error>> {
+        let allowed = sched_getaffinity(Pid::from_raw(0))?;
+        let mut allowed = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
+        let [first, second] = [allowed.next(), allowed.next()].map(|core| core.ok_or("two cores are needed"));
+        Ok(Self(first?.to_string(), second?.to_string()))
+    }
+
+    pub fn both(&self) -> String {
+        format!("{},{}", self.0, self.1)
     }
 }
 

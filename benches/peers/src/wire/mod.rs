@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use load::Wrk;
+use machine::Cores;
 use report::{Machine, Report, Series};
 use series::Fixture;
 pub use serve::{Options as ServeOptions, serve};
@@ -64,6 +65,7 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         haproxy: options.haproxy.clone(),
         node: concat!(env!("CARGO_MANIFEST_DIR"), "/node/server.mjs").into(),
         folder: folder.clone(),
+        cores: Cores::of_this_process()?,
     };
     let wrk = Wrk::new(&options.wrk, &folder)?;
     let without: Vec<(&str, &str)> = options

@@ -14,15 +14,12 @@ use nix::unistd::Pid;
 pub struct Process(Child);
 
 impl Process {
-    /// Prepares a program on one core, or on all.
-    pub fn command(program: impl AsRef<OsStr>, core: Option<usize>) -> Command {
+    /// Prepares a program on some cores, as `0` or `0,1`.
+    pub fn command(program: impl AsRef<OsStr>, cores: &str) -> Command {
         // Whatever ends this process, also what cannot be caught: the kernel ends that one.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
-        if let Some(core) = core {
-            command.args(["taskset", "--cpu-list", &core.to_string()]);
-        }
-        command.arg(program).stdin(Stdio::piped());
+        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", cores]).arg(program);
+        command.stdin(Stdio::piped());
         command
     }
 

@@ -217,6 +217,7 @@ mod tests {
             signature: Signature::Rs256,
             kinds: kinds.clone(),
             users: 1,
+            warm_up: 0,
             rounds: rounds.len(),
             seconds: 1,
             shares_cores: false,

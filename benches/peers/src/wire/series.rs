@@ -6,12 +6,10 @@ use std::time::Instant;
 
 use super::client::Client;
 use super::load::{Load, Wrk};
+use super::machine::Cores;
 use super::probes::{self, Probe, Refusals};
 use super::serve::{Signature, What};
 use super::servers::{Keys, Kind, Server, Surroundings};
-
-/// Requests to each server before it is loaded, so that it is warm: also a compiler that works while it runs.
-const WARM_UP: usize = 4000;
 
 /// What is measured together.
 pub struct Plan {
@@ -21,6 +19,8 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     /// How many users come, with a token each.
     pub users: usize,
+    /// Requests to each server before it is loaded, and for each user one at least.
+    pub warm_up: usize,
     pub rounds: usize,
     /// How long each load takes.
     pub seconds: u32,
@@ -68,8 +68,10 @@ impl Plan {
         fixture: &Fixture,
         deadline: Instant,
     ) -> Result<Measured, Box<dyn Error>> {
-        let [server_core, wrk_core] = if self.shares_cores { [None, None] } else { [Some(0), Some(1)] };
-        let start = |kind: &Kind| kind.start(surroundings, &fixture.keys, self.users, server_core);
+        let Cores(first, second) = &surroundings.cores;
+        let both = surroundings.cores.both();
+        let [server_cores, wrk_cores] = if self.shares_cores { [&both, &both] } else { [first, second] };
+        let start = |kind: &Kind| kind.start(surroundings, &fixture.keys, self.users, server_cores);
         let mut servers = self.kinds.iter().map(start).collect::<Result<Vec<Server>, _>>()?;
         let made_by_server = servers.iter_mut().find_map(|server| server.credentials.take());
         let credentials = match made_by_server {
@@ -81,40 +83,63 @@ impl Plan {
         let mut refusals = Vec::new();
         for (kind, server) in self.kinds.iter().zip(&servers) {
             let named = |error| format!("{}: {error}", server.name);
-            check(*kind, server, &credentials).map_err(named)?;
+            check(*kind, server, &credentials, self.warm_up).map_err(named)?;
             if !kind.is_open() && !kind.has_api_keys() {
                 refusals.push(probes::ask(&fixture.probes, *kind, server).map_err(named)?);
             }
         }
+        let load = |server: &Server| {
+            wrk.load(server, &credentials.header, &credentials.file, self.seconds, wrk_cores)
+        };
+        for (kind, server) in self.kinds.iter().zip(&servers) {
+            // Its compiler needs more than the others to be done.
+            if matches!(kind, Kind::Node(_)) && self.rounds > 1 {
+                load(server)?;
+            }
+        }
+        let rounds = self.take_turns(&servers, load, deadline)?;
+        let mut versions: Vec<String> = servers.into_iter().flat_map(|server| server.versions).collect();
+        versions.sort();
+        versions.dedup();
+        Ok(Measured { kinds: self.kinds.clone(), versions, refusals, rounds })
+    }
+
+    fn take_turns(
+        &self,
+        servers: &[Server],
+        load: impl Fn(&Server) -> Result<Load, Box<dyn Error>>,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<Load>>, Box<dyn Error>> {
         let mut rounds = Vec::with_capacity(self.rounds);
         for round in 0..self.rounds {
             if round > 0 && Instant::now() > deadline {
                 eprintln!("wire: out of time after {round} of {} rounds", self.rounds);
                 break;
             }
-            let mut loads: Vec<Option<Load>> = vec![None; servers.len()];
-            let mut order: Vec<usize> = (0..servers.len()).collect();
+            let mut loads: Vec<Load> = if round % 2 == 0 {
+                servers.iter().map(&load).collect::<Result<_, _>>()?
+            } else {
+                servers.iter().rev().map(&load).collect::<Result<_, _>>()?
+            };
             if round % 2 == 1 {
-                order.reverse();
+                loads.reverse();
             }
-            for index in order {
-                let Credentials { header, file, .. } = &credentials;
-                loads[index] = Some(wrk.load(&servers[index], header, file, self.seconds, wrk_core)?);
-            }
-            rounds.push(loads.into_iter().flatten().collect());
+            rounds.push(loads);
         }
-        let mut versions: Vec<String> = servers.into_iter().flat_map(|server| server.versions).collect();
-        versions.sort();
-        versions.dedup();
-        Ok(Measured { kinds: self.kinds.clone(), versions, refusals, rounds })
+        Ok(rounds)
     }
 }
 
 /// Every credential is let in, as often as it takes to warm up; a changed one and none are not, unless the server is open.
-fn check(kind: Kind, server: &Server, credentials: &Credentials) -> Result<(), Box<dyn Error>> {
+fn check(
+    kind: Kind,
+    server: &Server,
+    credentials: &Credentials,
+    warm_up: usize,
+) -> Result<(), Box<dyn Error>> {
     let header = credentials.header.as_str();
     let mut client = Client::connect(server.port)?;
-    let times = credentials.values.len().max(WARM_UP);
+    let times = credentials.values.len().max(warm_up);
     for value in credentials.values.iter().cycle().take(times) {
         let answer = client.get(Some((header, value)))?;
         if (answer.status, answer.body.as_str()) != (200, "ok") {

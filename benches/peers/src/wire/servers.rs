@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::machine::Cores;
 use super::process::Process;
 use super::serve::{Ready, Signature, What};
 
@@ -43,6 +44,7 @@ pub struct Surroundings {
     pub node: PathBuf,
     /// Where files may be written.
     pub folder: PathBuf,
+    pub cores: Cores,
 }
 
 /// What a server has to know of who signs.
@@ -111,22 +113,22 @@ impl Kind {
         surroundings: &Surroundings,
         keys: &Keys,
         users: usize,
-        core: Option<usize>,
+        cores: &str,
     ) -> Result<Server, Box<dyn Error>> {
         match self {
             Self::Portcullis { what, threads } => {
-                let mut command = Process::command(std::env::current_exe()?, core);
+                let mut command = Process::command(std::env::current_exe()?, cores);
                 command.args(["serve", "--threads", &threads.to_string(), "--users", &users.to_string()]);
                 command.args(["--what", &argument(what), "--algorithm", &argument(keys.signature)]);
                 command.arg("--jwks").arg(&keys.jwks);
                 self.when_it_says_so(command)
             }
             Self::Node(library) => {
-                let mut command = Process::command("node", core);
+                let mut command = Process::command("node", cores);
                 command.arg(&surroundings.node).args([library, keys.signature.name()]).arg(&keys.jwks);
                 self.when_it_says_so(command)
             }
-            Self::HaProxy { verifies } => self.start_haproxy(surroundings, keys, verifies, core),
+            Self::HaProxy { verifies } => self.start_haproxy(surroundings, keys, verifies, cores),
         }
     }
 
@@ -146,7 +148,7 @@ impl Kind {
         surroundings: &Surroundings,
         keys: &Keys,
         verifies: bool,
-        core: Option<usize>,
+        cores: &str,
     ) -> Result<Server, Box<dyn Error>> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let rules = if verifies { include_str!("haproxy.rules") } else { "" };
@@ -163,7 +165,7 @@ impl Kind {
         let version = Command::new(&surroundings.haproxy).arg("-v").output()?.stdout;
         let version = String::from_utf8_lossy(&version);
         let version = version.split(' ').take(3).collect::<Vec<_>>().join(" ");
-        let mut command = Process::command(&surroundings.haproxy, core);
+        let mut command = Process::command(&surroundings.haproxy, cores);
         // In the foreground, silent but for what is wrong.
         command.args(["-db", "-q", "-f"]).arg(&file).stdout(Stdio::null());
         let mut process = Process::start(command)?;
