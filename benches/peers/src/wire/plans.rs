@@ -5,7 +5,7 @@ use super::serve::{Signature, What};
 use super::servers::Kind;
 
 /// What may be named to be measured alone.
-pub const PARTS: [&str; 7] = ["cached", "limited", "uncached", "api-key", "many", "two-threads", "peers"];
+pub const PARTS: [&str; 7] = ["cached", "features", "uncached", "api-key", "many", "two-threads", "peers"];
 
 const USERS: usize = 512;
 const MANY_USERS: usize = 10_000;
@@ -22,8 +22,15 @@ const ROUNDS_OF_PEERS: usize = 5;
 pub fn all(quick: bool) -> Vec<Plan> {
     let ours = |what| Kind::Portcullis { what, threads: 1 };
     let [open, limited, api_key] = [What::Open, What::Limited, What::ApiKey].map(ours);
-    let features =
-        [What::LimitedSilently, What::Authenticated, What::Noop, What::Open, What::Cached, What::Limited];
+    let features = [
+        What::Stacked,
+        What::LimitedSilently,
+        What::Authenticated,
+        What::Noop,
+        What::Open,
+        What::Cached,
+        What::Limited,
+    ];
     let plan = |part, kinds: &[Kind]| Plan {
         part,
         signature: Signature::Rs256,
@@ -44,7 +51,7 @@ pub fn all(quick: bool) -> Vec<Plan> {
         plan("features", &features.map(ours)),
         plan("uncached", &[open, UNCACHED]),
         plan("api-key", &[open, api_key]),
-        Plan { users: MANY_USERS, ..plan("many", &[CACHED, open, limited]) },
+        Plan { users: MANY_USERS, ..plan("many", &[open, CACHED]) },
         two("two-threads", &[UNCACHED, open, CACHED, limited]),
         two("two-threads", &[open, api_key]),
     ];
@@ -84,5 +91,36 @@ impl Plan {
             Kind::HaProxy { .. } => peer != "haproxy",
             Kind::Node(_) => peer != "node",
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_can_be_named_and_has_something_to_measure() {
+        let mut parts: Vec<&str> = all(false).iter().map(|plan| plan.part).collect();
+        parts.dedup();
+        assert_eq!(parts, PARTS);
+    }
+
+    #[test]
+    fn every_protected_server_has_its_open_one_beside_it() {
+        for plan in all(false).iter().chain(&all(true)) {
+            for kind in &plan.kinds {
+                assert!(plan.kinds.contains(&kind.open()), "{}: {}", plan.part, kind.name());
+            }
+        }
+    }
+
+    #[test]
+    fn it_takes_less_than_twelve_minutes() {
+        let seconds = |quick| {
+            let of = |plan: &Plan| plan.kinds.len() * plan.rounds * usize::try_from(plan.seconds).unwrap();
+            all(quick).iter().map(of).sum::<usize>()
+        };
+        assert!(seconds(false) < 640, "{}", seconds(false));
+        assert!(seconds(true) < 65, "{}", seconds(true));
     }
 }

@@ -68,6 +68,8 @@ pub enum What {
     Limited,
     /// As limited, without headers that tell how callers stand.
     LimitedSilently,
+    /// As limited, with all layers in one stack, so that the router boxes one service instead of three.
+    Stacked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,6 +165,7 @@ fn protected<A: Authenticator>(what: What, auth: AuthLayer<A>) -> Router {
         What::Authenticated => route(get(ok)).layer(auth),
         What::Limited => guarded().layer(limit()).layer(auth),
         What::LimitedSilently => guarded().layer(limit().headers(RateLimitHeaders::none())).layer(auth),
+        What::Stacked => route(get(ok)).layer((auth, limit(), require_scopes(["todo:read"]))),
         What::Cached | What::ApiKey => guarded().layer(auth),
     }
 }

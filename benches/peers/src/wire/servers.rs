@@ -64,11 +64,12 @@ impl Kind {
             Self::Portcullis { what: What::Cached, .. } => "portcullis, cached".into(),
             Self::Portcullis { what: What::Uncached, .. } => "portcullis, cache off".into(),
             Self::Portcullis { what: What::ApiKey, .. } => "portcullis, API keys".into(),
-            Self::Portcullis { what: What::Authenticated, .. } => "portcullis, cached, no scope".into(),
+            Self::Portcullis { what: What::Authenticated, .. } => "portcullis, cached, no guard".into(),
             Self::Portcullis { what: What::Limited, .. } => "portcullis, cached and limited".into(),
             Self::Portcullis { what: What::LimitedSilently, .. } => {
-                "the same, and callers are not told".into()
+                "portcullis, limited without headers".into()
             }
+            Self::Portcullis { what: What::Stacked, .. } => "portcullis, limited, in one stack".into(),
             Self::HaProxy { verifies: false } => "HAProxy, open".into(),
             Self::HaProxy { verifies: true } => "HAProxy jwt_verify".into(),
             Self::Node("open") => "Node.js, open".into(),
