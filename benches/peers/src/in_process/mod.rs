@@ -27,6 +27,9 @@ use tokens::Tokens;
 pub const RESULTS: &str = "in-process.json";
 pub const ALLOCATIONS: &str = "allocations.json";
 
+/// As long as the thumbprint of a key, which many use (RFC 7638).
+const KID: &str = "mB8vT2kq0RrWm4Xn7YcLzE5sJdHf1uGpAoQeVbKiZxU";
+
 #[derive(Args)]
 pub struct Options {
     /// How often everybody takes a turn with good tokens; with bad ones half as often.
@@ -89,7 +92,8 @@ struct Prepared {
 
 fn prepare(runtimes: &Runtimes, algorithm: Algorithm) -> Prepared {
     runtimes.others.block_on(async {
-        let server = FakeAuthorizationServer::start_with([SigningKey::generate(algorithm)]).await;
+        let key = SigningKey::generate(algorithm).with_kid(KID);
+        let server = FakeAuthorizationServer::start_with([key]).await;
         let key = Arc::clone(&server.keys()[0]);
         let tokens = Tokens::make(&key, &server.issuer_id());
         let setup = Setup { server, key, first: tokens.good[0].clone() };

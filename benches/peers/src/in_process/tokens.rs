@@ -40,9 +40,10 @@ impl Tokens {
     }
 }
 
-/// The token of one caller, who is a client of its own.
+/// The token of one caller, who is a client of its own, of a session of its own.
 pub fn good(key: &Arc<SigningKey>, issuer: &str, index: usize) -> TokenBuilder {
-    fixture::token(key, issuer, index).client(&format!("web-frontend-{index:010}"))
+    let token = fixture::token(key, issuer, index).client(&format!("web-frontend-{index:010}"));
+    token.claim("sid", format!("0195c5a8-7f3e-7c41-9d55-{index:012x}"))
 }
 
 /// So many callers, other ones in each round.

@@ -1,12 +1,15 @@
-//! Ourselves, in four forms.
+//! Ourselves, in several forms.
 
-use ::portcullis::{AuthLayer, Authenticator, JwtAuthenticator, Quota, RateLimitLayer, require_scopes};
+use ::portcullis::{
+    AuthLayer, Authenticator, JwtAuthenticator, Quota, RateLimitHeaders, RateLimitLayer, require_scopes,
+};
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::get;
 
 use super::{About, Candidate, Role, Setup, ok};
 use crate::fixture::AUDIENCE;
+use crate::in_process::measure;
 use crate::in_process::route::{Route, axum_08};
 
 static ABOUT: About = About {
@@ -14,12 +17,14 @@ static ABOUT: About = About {
     cryptography: "aws-lc-rs, with keys prepared beforehand",
     configuration: "`JwtAuthenticator` for an issuer found by discovery and an audience, all else as it comes; \
                     `verdict_cache(0)` where the cache is off; the guard is `require_scopes([\"todo:read\"])`, \
-                    the limit `RateLimitLayer::per_client`, for as many clients as tokens.",
+                    the limit `RateLimitLayer::per_client`, for as many clients as tokens, without headers unless \
+                    said; all in one `.layer((auth, limit, guard))` unless said.",
     differs_in: &[],
 };
 
 /// So many that nobody is refused.
 const QUOTA: u32 = 1_000_000;
+const NEEDED: &str = "todo:read";
 
 pub async fn candidates(setup: &Setup) -> Vec<Candidate> {
     let candidate = |label: &str, role, route| Candidate { label: label.into(), about: &ABOUT, role, route };
@@ -30,10 +35,12 @@ pub async fn candidates(setup: &Setup) -> Vec<Candidate> {
         AuthLayer::new(jwt.expect("a complete configuration"))
     };
     vec![
-        candidate("portcullis: known, guard, limit", Role::Knows, full(auth())),
-        candidate("portcullis: known", Role::Knows, alone(auth())),
+        candidate(measure::KNOWN, Role::Knows, together(auth(), limit().headers(RateLimitHeaders::none()))),
+        candidate("portcullis: known, guard, limit with headers", Role::Knows, together(auth(), limit())),
+        candidate("portcullis: the same, each in `.layer`", Role::Knows, one_by_one(auth(), limit())),
+        candidate(measure::PLAIN, Role::Knows, alone(auth())),
         candidate("portcullis: known, one token", Role::KnowsOne, alone(auth())),
-        candidate("portcullis: cache off", Role::Verifies, alone(auth().verdict_cache(0))),
+        candidate(measure::UNCACHED, Role::Verifies, alone(auth().verdict_cache(0))),
     ]
 }
 
@@ -41,9 +48,15 @@ fn alone<A: Authenticator>(auth: AuthLayer<A>) -> Box<dyn Route> {
     axum_08(Router::new().route("/todo", get(ok)).layer(auth))
 }
 
-fn full<A: Authenticator>(auth: AuthLayer<A>) -> Box<dyn Route> {
-    let limit = RateLimitLayer::per_client(Quota::per_second(QUOTA));
-    axum_08(
-        Router::new().route("/todo", get(ok.layer(require_scopes(["todo:read"])))).layer(limit).layer(auth),
-    )
+/// One layer of three: axum puts every layer that it is given into a box of its own, which each request has to clone.
+fn together<A: Authenticator>(auth: AuthLayer<A>, limit: RateLimitLayer) -> Box<dyn Route> {
+    axum_08(Router::new().route("/todo", get(ok)).layer((auth, limit, require_scopes([NEEDED]))))
+}
+
+fn one_by_one<A: Authenticator>(auth: AuthLayer<A>, limit: RateLimitLayer) -> Box<dyn Route> {
+    axum_08(Router::new().route("/todo", get(ok.layer(require_scopes([NEEDED])))).layer(limit).layer(auth))
+}
+
+fn limit() -> RateLimitLayer {
+    RateLimitLayer::per_client(Quota::per_second(QUOTA))
 }
