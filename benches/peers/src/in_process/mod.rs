@@ -3,7 +3,7 @@
 #[cfg(feature = "count-allocations")]
 pub mod allocations;
 mod matrix;
-mod measure;
+pub mod measure;
 pub mod peers;
 pub mod results;
 mod route;
@@ -19,13 +19,13 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::fixture::ALGORITHMS;
 use crate::kept;
-use peers::{About, Candidate, Setup};
+use peers::{About, Candidate, Setup, Twin};
 use results::{Described, Matrix, Measured, Results};
 use tokens::Tokens;
 
 /// The names of the files.
-pub const RESULTS: &str = "in-process.json";
-pub const ALLOCATIONS: &str = "allocations.json";
+pub const RESULTS: &str = "peers.json";
+pub const ALLOCATIONS: &str = "peers-allocations.json";
 
 /// As long as the thumbprint of a key, which many use (RFC 7638).
 const KID: &str = "mB8vT2kq0RrWm4Xn7YcLzE5sJdHf1uGpAoQeVbKiZxU";
@@ -47,7 +47,8 @@ pub fn run(options: &Options) {
     let (mut described, mut matrix, mut algorithms) = (Vec::new(), None, Vec::new());
     for algorithm in ALGORITHMS {
         eprintln!("{algorithm}: making tokens");
-        let Prepared { setup, tokens, mut candidates, without } = prepare(&runtimes, algorithm);
+        let Prepared { setup, tokens, mut candidates, without, twins } = prepare(&runtimes, algorithm);
+        twins.into_iter().for_each(|twin| twin.check(&runtimes.driver));
         if algorithm == Algorithm::RS256 {
             described = describe(&candidates);
             matrix = Some(checked_matrix(&runtimes.driver, &setup, &mut candidates));
@@ -88,6 +89,7 @@ struct Prepared {
     tokens: Tokens,
     candidates: Vec<Candidate>,
     without: Vec<&'static About>,
+    twins: Vec<Twin>,
 }
 
 fn prepare(runtimes: &Runtimes, algorithm: Algorithm) -> Prepared {
@@ -98,7 +100,8 @@ fn prepare(runtimes: &Runtimes, algorithm: Algorithm) -> Prepared {
         let tokens = Tokens::make(&key, &server.issuer_id());
         let setup = Setup { server, key, first: tokens.good[0].clone() };
         let (candidates, without) = peers::candidates(&setup).await;
-        Prepared { setup, tokens, candidates, without }
+        let twins = peers::twins(&setup).await;
+        Prepared { setup, tokens, candidates, without, twins }
     })
 }
 

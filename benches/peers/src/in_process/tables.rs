@@ -191,10 +191,15 @@ fn beyond(row: &Accepted) -> f64 {
     row.beyond.map_or(0.0, |beyond| beyond.median)
 }
 
-/// With as many digits as it is sure of, roughly.
+/// To two or three significant digits.
 fn ratio(ratio: Option<Estimate>) -> String {
     ratio.map_or(String::new(), |Estimate { median, low, high }| {
-        let digits = if median < 10.0 { 2 } else { 0 };
+        let digits = match median {
+            0.0..0.1 => 3,
+            0.1..10.0 => 2,
+            10.0..100.0 => 1,
+            _ => 0,
+        };
         format!("{median:.digits$} ({low:.digits$} to {high:.digits$})")
     })
 }

@@ -1,59 +1,73 @@
 //! The charts, as SVG on a light background of their own, so that they can be read in dark pages too.
 
+use std::error::Error;
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use serde_json::Value;
 
+use super::chart_style::{INK, OURS, PALE, THEIRS, text};
+use crate::in_process::measure::{KNOWN, PLAIN};
 use crate::in_process::peers::Role;
 use crate::in_process::results::{Accepted, Measured, Results};
 
-const WIDTH: u32 = 900;
-const ROW: u32 = 46;
-const NAMES: u32 = 260;
-const INK: RGBColor = RGBColor(36, 41, 47);
-const PALE: RGBColor = RGBColor(208, 215, 222);
-/// Ours and theirs, by algorithm: dark enough on white, and told apart by who cannot tell red from green.
-const OURS: [RGBColor; 2] = [RGBColor(0, 90, 181), RGBColor(97, 168, 232)];
-const THEIRS: [RGBColor; 2] = [RGBColor(170, 90, 10), RGBColor(230, 165, 95)];
-const SHOWN: [&str; 2] = ["RS256", "ES256"];
+type Drawn = Result<(), Box<dyn Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What a request costs with each, RS256 and ES256, on a logarithmic scale.
+const WIDTH: u32 = 960;
+const ROW: u32 = 44;
+const NAMES: u32 = 240;
+const SHOWN: [&str; 2] = ["RS256", "ES256"];
+/// µs, at the ends of the scale.
+const SCALE: (f64, f64) = (0.05, 2000.0);
+
+/// What a request costs with each, RS256 and ES256, on a logarithmic scale. None where one of the two was not measured.
 ///
 /// # Panics
 /// If it cannot be written.
-pub fn peers(results: &Results, path: &Path) {
+pub fn peers(results: &Results, path: &Path) -> Option<()> {
     let of = |name: &str| results.algorithms.iter().find(|measured| measured.algorithm == name);
-    let [Some(first), Some(second)] = SHOWN.map(of) else {
-        eprintln!("NO RESULTS for both algorithms: {} stays as it was", path.display());
-        return;
+    let [first, second] = SHOWN.map(of);
+    let algorithms = [first?, second?];
+    let shown = |row: &&Accepted| match row.role {
+        Role::Nothing | Role::KnowsOne => false,
+        Role::Knows => row.label == KNOWN || row.label == PLAIN,
+        _ => true,
     };
-    let mut rows: Vec<&Accepted> =
-        first.accepted.iter().filter(|row| row.beyond.is_some() && row.role != Role::KnowsOne).collect();
+    let mut rows: Vec<&Accepted> = algorithms[0].accepted.iter().filter(shown).collect();
     rows.sort_by(|a, b| cost(b).total_cmp(&cost(a)));
-    draw(&rows, [first, second], path).expect("a chart on the disk");
-    eprintln!("wrote {}", path.display());
+    let height = ROW * u32::try_from(rows.len()).ok()? + 150;
+    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+    draw_peers(&root, &rows, algorithms).expect("a chart on the disk");
+    Some(())
 }
 
-fn draw(
-    rows: &[&Accepted],
-    algorithms: [&Measured; 2],
-    path: &Path,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let height = ROW * u32::try_from(rows.len())? + 130;
-    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+/// How the cost of a known credential grows with how many are known. None where nothing of the kind was measured.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn growth(results: &Value, path: &Path) -> Option<()> {
+    let tables = results["tables"].as_array()?;
+    let point = |row: &Value| Some((row["known"].as_f64()?, row["ns beyond empty"].as_f64()?));
+    let points = tables
+        .iter()
+        .find_map(|table| table["rows"].as_array()?.iter().map(point).collect::<Option<Vec<_>>>())?;
+    let root = SVGBackend::new(path, (WIDTH, 420)).into_drawing_area();
+    draw_growth(&root, &points).expect("a chart on the disk");
+    Some(())
+}
+
+fn draw_peers(root: &Area<'_>, rows: &[&Accepted], algorithms: [&Measured; 2]) -> Drawn {
     root.fill(&WHITE)?;
-    let (low, high) = (0.05, 1000.0);
-    let mut chart = ChartBuilder::on(&root)
-        .caption(
-            "Cost of one accepted request, beyond a layer that does nothing",
-            ("sans-serif", 20).into_font().color(&INK),
-        )
-        .margin(12)
-        .margin_right(70)
-        .x_label_area_size(48)
+    let mut chart = ChartBuilder::on(root)
+        .caption("Cost of one accepted request beyond a layer that does nothing", text(20))
+        .margin(14)
+        .margin_right(60)
+        .x_label_area_size(56)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d((low..high).log_scale(), 0.0..rows.len() as f64)?;
+        .build_cartesian_2d((SCALE.0..SCALE.1).log_scale(), 0.0..rows.len() as f64)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -61,33 +75,63 @@ fn draw(
         .light_line_style(TRANSPARENT)
         .bold_line_style(PALE)
         .axis_style(INK)
-        .x_desc("µs per request (logarithmic)")
+        .x_desc("µs per request, logarithmic; above RS256, below ES256; blue: portcullis")
         .x_label_formatter(&|micros| format!("{micros}"))
-        .label_style(("sans-serif", 14).into_font().color(&INK))
+        .label_style(text(14))
         .draw()?;
-    let right = ("sans-serif", 15).into_font().color(&INK).pos(Pos::new(HPos::Right, VPos::Center));
-    let left = ("sans-serif", 13).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
+    let before = text(15).pos(Pos::new(HPos::Right, VPos::Center));
+    let behind = text(13).pos(Pos::new(HPos::Left, VPos::Center));
     for (place, row) in rows.iter().enumerate() {
         let base = place as f64;
-        chart.draw_series([
-            EmptyElement::at((low, base + 0.5)) + Text::new(row.label.clone(), (-10, 0), right.clone())
-        ])?;
-        for (which, measured) in algorithms.iter().enumerate() {
-            let Some(cost) =
-                measured.accepted.iter().find(|other| other.label == row.label).and_then(|row| row.beyond)
-            else {
-                continue;
-            };
+        let name = Text::new(row.label.clone(), (-10, 0), before.clone());
+        chart.draw_series([EmptyElement::at((SCALE.0, base + 0.5)) + name])?;
+        for (which, measured) in algorithms.into_iter().enumerate() {
+            let same = measured.accepted.iter().find(|other| other.label == row.label);
+            let Some(cost) = same.and_then(|row| row.beyond) else { continue };
             let colors = if row.label.starts_with("portcullis") { OURS } else { THEIRS };
-            // The first algorithm stands above the second.
             let bottom = base + if which == 0 { 0.5 } else { 0.12 };
-            let (from, to) = ((low, bottom), (cost.median, bottom + 0.38));
-            chart.draw_series([Rectangle::new([from, to], colors[which].filled())])?;
-            let label = format!("{} µs, {}", digits(cost.median), SHOWN[which]);
-            chart.draw_series([
-                EmptyElement::at((cost.median, bottom + 0.19)) + Text::new(label, (6, 0), left.clone())
-            ])?;
+            let corners = [(SCALE.0, bottom), (cost.median, bottom + 0.38)];
+            chart.draw_series([Rectangle::new(corners, colors[which].filled())])?;
+            let label =
+                Text::new(format!("{} {}", SHOWN[which], digits(cost.median)), (6, 0), behind.clone());
+            chart.draw_series([EmptyElement::at((cost.median, bottom + 0.19)) + label])?;
         }
+    }
+    root.present()?;
+    Ok(())
+}
+
+fn draw_growth(root: &Area<'_>, points: &[(f64, f64)]) -> Drawn {
+    root.fill(&WHITE)?;
+    let ends = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)))
+    };
+    let (fewest, most) = ends(&mut points.iter().map(|(known, _)| *known));
+    let (_, dearest) = ends(&mut points.iter().map(|(_, nanos)| *nanos));
+    let mut chart = ChartBuilder::on(root)
+        .caption("Cost of a known credential, by how many are known", text(20))
+        .margin(14)
+        .margin_right(60)
+        .x_label_area_size(56)
+        .y_label_area_size(70)
+        .build_cartesian_2d((fewest..most).log_scale(), 0.0..dearest * 1.15)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(PALE)
+        .axis_style(INK)
+        .x_desc("known credentials, logarithmic")
+        .y_desc("ns beyond an empty service")
+        .x_label_formatter(&|known| format!("{known:.0}"))
+        .y_label_formatter(&|nanos| format!("{nanos:.0}"))
+        .label_style(text(14))
+        .draw()?;
+    chart.draw_series(LineSeries::new(points.iter().copied(), OURS[0].stroke_width(2)))?;
+    let above = text(13).pos(Pos::new(HPos::Center, VPos::Bottom));
+    for (known, nanos) in points {
+        let label = Text::new(format!("{nanos:.0}"), (0, -8), above.clone());
+        let dot = Circle::new((0, 0), 4, OURS[0].filled());
+        chart.draw_series([EmptyElement::at((*known, *nanos)) + dot + label])?;
     }
     root.present()?;
     Ok(())
@@ -98,5 +142,5 @@ fn cost(row: &Accepted) -> f64 {
 }
 
 fn digits(micros: f64) -> String {
-    if micros < 10.0 { format!("{micros:.2}") } else { format!("{micros:.0}") }
+    if micros < 10.0 { format!("{micros:.2} µs") } else { format!("{micros:.0} µs") }
 }

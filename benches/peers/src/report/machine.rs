@@ -10,6 +10,9 @@ use crate::in_process::results::Results;
 const BENEATH: [&str; 9] =
     ["aws-lc-rs", "ring", "openssl", "rsa", "jsonwebtoken", "axum", "hyper", "tokio", "http"];
 
+/// What nobody is compared with.
+const OURS: [&str; 2] = ["portcullis", "axum"];
+
 /// A list of machine, tools, date and versions.
 pub fn describe(results: &Results) -> String {
     let cpu = first_value("/proc/cpuinfo", "model name");
@@ -19,13 +22,9 @@ pub fn describe(results: &Results) -> String {
     let memory = first_value("/proc/meminfo", "MemTotal");
     let gib =
         memory.split(' ').next().and_then(|kib| kib.parse::<f64>().ok()).map_or(0.0, |kib| kib / 1_048_576.0);
-    let peers: Vec<String> = results
-        .peers
-        .iter()
-        .map(|peer| peer.name.as_str())
-        .filter(|name| *name != "portcullis")
-        .map(version)
-        .collect();
+    let names = results.peers.iter().map(|peer| peer.name.as_str());
+    let peers: Vec<String> =
+        names.filter(|name| !OURS.contains(name)).chain(["huskarl-axum"]).map(newest).collect();
     let beneath: Vec<String> = BENEATH.into_iter().map(version).collect();
     format!(
         "- Machine: {cpu} (family {family}, model {model}), {cores} cores, {gib:.0} GiB, {}.\n\
@@ -33,13 +32,18 @@ pub fn describe(results: &Results) -> String {
          - Date: {}.\n\
          - Compared: {}.\n\
          - Beneath: {}.",
-        said_by("uname", &["-sr"]),
+        before(&said_by("uname", &["-sr"]), "-"),
         said_by("rustc", &["--version"]),
-        said_by("openssl", &["version"]),
+        before(&said_by("openssl", &["version"]), " ("),
         said_by("date", &["-u", "+%F"]),
         peers.join(", "),
         beneath.join(", "),
     )
+}
+
+/// That which the program uses itself; others may come with what it uses.
+fn newest(name: &str) -> String {
+    format!("{name} {}", versions::of(name).last().copied().unwrap_or_default())
 }
 
 fn version(name: &str) -> String {
@@ -51,6 +55,10 @@ fn first_value(path: &str, name: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
     line.map_or_else(|| "unknown".into(), |(_, value)| value.trim().into())
+}
+
+fn before(text: &str, mark: &str) -> String {
+    text.split_once(mark).map_or(text, |(before, _)| before).into()
 }
 
 /// The first line that a command prints.

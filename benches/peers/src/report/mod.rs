@@ -1,11 +1,13 @@
 //! From results to the documentation: `docs/performance.md` and its charts.
 
 mod blocks;
+mod chart_style;
 mod charts;
 mod machine;
 pub mod versions;
 
 use std::fs;
+use std::path::Path;
 
 use crate::in_process::results::{Allocations, Results};
 use crate::in_process::{self, tables};
@@ -36,9 +38,15 @@ pub fn run() {
     if !left.is_empty() {
         eprintln!("NO RESULTS for these blocks, which stay as they were: {}", left.join(", "));
     }
-    match results {
-        Some(results) => charts::peers(&results, &repository().join("docs/peers.svg")),
-        None => eprintln!("NO RESULTS for docs/peers.svg, which stays as it was"),
+    chart("peers.svg", |path| charts::peers(results.as_ref()?, path));
+    chart("growth.svg", |path| charts::growth(&read("growth.json")?, path));
+}
+
+/// Draws a chart if there are results for it.
+fn chart(name: &str, draw: impl FnOnce(&Path) -> Option<()>) {
+    match draw(&repository().join("docs").join(name)) {
+        Some(()) => eprintln!("wrote docs/{name}"),
+        None => eprintln!("NO RESULTS for docs/{name}, which stays as it was"),
     }
 }
 
@@ -47,15 +55,21 @@ fn generate(name: &str, results: &Results, allocations: &Allocations) -> Option<
     match name {
         "machine" => Some(machine::describe(results)),
         "peers" => Some(tables::costs(results, allocations)),
-        "refusals" => Some(tables::refusals(results)),
-        "matrix" => Some(tables::matrix(&results.matrix)),
-        "configurations" => Some(tables::configurations(results)),
-        "goals" => Some(tables::goals(results)),
+        "peers-refusals" => Some(tables::refusals(results)),
+        "peers-matrix" => Some(tables::matrix(&results.matrix)),
+        "peers-configurations" => Some(tables::configurations(results)),
+        "peers-goals" => Some(tables::goals(results)),
         _ => None,
     }
 }
 
 /// What another program printed as Markdown: `cargo bench`, or what goes over the wire.
 fn printed(name: &str) -> Option<String> {
-    fs::read_to_string(folder().join(name).with_extension("md")).ok()
+    let text = fs::read_to_string(folder().join(name).with_extension("md")).ok()?;
+    Some(text.lines().filter(|line| !line.starts_with("# ")).map(nested).collect::<Vec<_>>().join("\n"))
+}
+
+/// A heading beneath that of the section; the title of the whole has none there.
+fn nested(line: &str) -> String {
+    if line.starts_with('#') { format!("#{line}") } else { line.into() }
 }

@@ -104,6 +104,33 @@ pub async fn candidates(setup: &Setup) -> (Vec<Candidate>, Vec<&'static About>) 
     (candidates, without)
 }
 
+/// A route that differs from a timed one in one respect, and has to refuse for it.
+pub struct Twin {
+    pub label: &'static str,
+    pub route: Box<dyn Route>,
+    /// What is sent, one after the other, and how it has to be answered.
+    pub requests: Vec<(HeaderValue, u16)>,
+}
+
+impl Twin {
+    /// # Panics
+    /// If it is answered otherwise.
+    pub fn check(mut self, runtime: &tokio::runtime::Runtime) {
+        for (credential, expected) in self.requests {
+            let status = self.route.status(runtime, &[credential]).as_u16();
+            assert_eq!(status, expected, "{}", self.label);
+        }
+    }
+}
+
+/// Of those whose refusals the matrix does not show.
+pub async fn twins(setup: &Setup) -> Vec<Twin> {
+    let mut twins = portcullis::twins(setup).await;
+    twins.push(tower_governor::twin(setup));
+    twins.push(tower_http::twin(setup));
+    twins
+}
+
 /// What a route needs beside a layer: what all of them do with an accepted request.
 async fn ok() -> &'static str {
     "ok"
