@@ -7,6 +7,9 @@ mod in_process;
 mod kept;
 mod report;
 mod statistics;
+mod wire;
+
+use std::error::Error;
 
 use clap::{Parser, Subcommand};
 
@@ -23,15 +26,20 @@ enum Command {
     /// Counts allocations: before `in-process`, which prints them beside the times.
     #[cfg(feature = "count-allocations")]
     Allocations,
+    Serve(wire::ServeOptions),
+    Wire(wire::Options),
     /// Writes docs/performance.md and the charts from what runs have left.
     Report,
 }
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     match Options::parse().command {
         Command::InProcess(options) => in_process::run(&options),
         #[cfg(feature = "count-allocations")]
         Command::Allocations => in_process::allocations::run(),
+        Command::Serve(options) => wire::serve(&options)?,
+        Command::Wire(options) => wire::run(&options)?,
         Command::Report => report::run(),
     }
+    Ok(())
 }
