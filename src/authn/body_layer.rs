@@ -30,7 +30,7 @@ impl<A, R> BodyAuthLayer<A, R> {
     }
 }
 
-impl<S, A, R> Layer<S> for BodyAuthLayer<A, R> {
+impl<S, A: Authenticator, R> Layer<S> for BodyAuthLayer<A, R> {
     type Service = BodyAuth<S, A, R>;
 
     fn layer(&self, inner: S) -> Self::Service {

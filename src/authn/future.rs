@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::Verdict;
 use super::failures::Attempt;
-use super::settings::{Presented, Settings};
+use super::settings::Presented;
+use super::stripes::Stripe;
 use super::waiting::Waiting;
 use crate::error::AuthError;
 use crate::reject::Reject;
@@ -87,7 +88,7 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        settings: Arc<Settings<A, R>>,
+        settings: Arc<Stripe<A, R>>,
         presented: Option<Presented>,
         #[pin]
         stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
@@ -108,7 +109,7 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(super) fn new(
-        settings: Arc<Settings<A, R>>,
+        settings: Arc<Stripe<A, R>>,
         presented: Option<Presented>,
         stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
     ) -> Self {

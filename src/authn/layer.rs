@@ -222,11 +222,10 @@ impl<A, R> AuthLayer<A, R> {
     where
         N: Fn(&AuthError) -> Response<B>,
     {
-        let Settings { verifier, origin, offers, optional, failures, reject: _ } = &*self.settings;
+        let Settings { verifier, offers, optional, failures, reject: _ } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
                 verifier: Arc::clone(verifier),
-                origin: Arc::clone(origin),
                 offers: Arc::clone(offers),
                 optional: *optional,
                 failures: failures.clone(),
@@ -259,10 +258,10 @@ impl<A, R> fmt::Debug for AuthLayer<A, R> {
     }
 }
 
-impl<S, A, R> Layer<S> for AuthLayer<A, R> {
+impl<S, A: Authenticator, R> Layer<S> for AuthLayer<A, R> {
     type Service = Auth<S, A, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Auth::new(inner, Arc::clone(&self.settings))
+        Auth::new(inner, &self.settings)
     }
 }

@@ -13,6 +13,7 @@ use super::extract::extract;
 use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
 use super::settings::{Presented, Settings};
+use super::stripes::Stripes;
 use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
@@ -22,12 +23,15 @@ use crate::reject::{EmptyBody, Reject};
 /// The service of [`AuthLayer`](super::AuthLayer).
 pub struct Auth<S, A, R = EmptyBody> {
     inner: S,
-    settings: Arc<Settings<A, R>>,
+    stripes: Arc<Stripes<A, R>>,
 }
 
 impl<S, A, R> Auth<S, A, R> {
-    pub(super) const fn new(inner: S, settings: Arc<Settings<A, R>>) -> Self {
-        Self { inner, settings }
+    pub(super) fn new(inner: S, settings: &Arc<Settings<A, R>>) -> Self
+    where
+        A: Authenticator,
+    {
+        Self { inner, stripes: Arc::new(Stripes::new(settings)) }
     }
 }
 
@@ -61,7 +65,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
         R: Reject<ResBody>,
     {
-        let settings = &self.settings;
+        let settings = self.stripes.mine();
         let verifier = &settings.verifier;
         let found = match extract(request.headers(), &verifier.presentations).transpose() {
             Some(found) => found,
@@ -136,7 +140,7 @@ impl<S, A, R> Auth<S, A, R> {
     {
         self.respond(
             presented,
-            Stage::Refused { refusal: Some(self.settings.refuse(error, presented, attempt)) },
+            Stage::Refused { refusal: Some(self.stripes.mine().refuse(error, presented, attempt)) },
         )
     }
 
@@ -148,13 +152,13 @@ impl<S, A, R> Auth<S, A, R> {
     where
         S: Service<Request<ReqBody>>,
     {
-        ResponseFuture::new(Arc::clone(&self.settings), presented, stage)
+        ResponseFuture::new(Arc::clone(self.stripes.mine()), presented, stage)
     }
 }
 
 impl<S: Clone, A, R> Clone for Auth<S, A, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
+        Self { inner: self.inner.clone(), stripes: Arc::clone(&self.stripes) }
     }
 }
 
