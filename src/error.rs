@@ -110,7 +110,6 @@ macro_rules! reasons {
             pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
 
             /// Its place among them.
-            #[expect(clippy::as_conversions, reason = "the number of a variant")]
             pub(crate) const fn place(self) -> Option<usize> {
                 enum Place {
                     $($name,)*
