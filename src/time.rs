@@ -62,7 +62,7 @@ impl From<WallTime> for SystemTime {
 /// One moment by both clocks, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// Since [`beginning`].
+    /// See [`stopwatch_nanos`].
     stopwatch: u64,
     /// Since the epoch.
     wall: u64,
@@ -74,7 +74,7 @@ impl Moment {
     }
 
     pub(crate) fn instant(self) -> Instant {
-        beginning().checked_add(Duration::from_nanos(self.stopwatch)).unwrap_or_else(beginning)
+        instant_at(self.stopwatch)
     }
 
     pub(crate) fn wall(self) -> SystemTime {
@@ -92,21 +92,19 @@ impl Moment {
     }
 }
 
-/// Nanoseconds since it was made, by the processor's own counter where the machine keeps that in step: 11 ns to read, where asking
-/// the system takes 28. What it counts as a second differs by some millionths from what the system does.
-pub(crate) struct Counter {
-    counter: quanta::Clock,
-    beginning: u64,
-}
+/// Nanoseconds by the processor's own counter where the machine keeps that in step: 11 ns to read, where asking the system takes 28.
+/// What it counts as a second differs by some millionths from what the system does.
+struct Counter(quanta::Clock);
 
 impl Counter {
-    fn start() -> Self {
-        let counter = quanta::Clock::new();
-        Self { beginning: counter.raw(), counter }
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the counter")]
+    fn of_the_machine() -> Self {
+        Self(quanta::Clock::new())
     }
 
+    /// From zero on: between a later beginning and what is before it nothing would be counted at all, and a counter may be set back.
     fn nanos(&self) -> u64 {
-        self.counter.delta_as_nanos(self.beginning, self.counter.raw())
+        self.0.delta_as_nanos(0, self.0.raw())
     }
 }
 
@@ -126,10 +124,17 @@ impl Moments {
     /// For so long the wall's clock may have been set, or the machine asleep, without being noticed.
     const LOOK_AGAIN: u64 = 10_000_000;
 
+    /// A look takes a tenth of a microsecond.
+    const LOOK_TAKES: u64 = 50_000;
+
     pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
+        Self::by(own_clock, Counter::of_the_machine())
+    }
+
+    fn by(own_clock: Option<Arc<dyn Clock>>, counter: Counter) -> Self {
         let moments = Self {
             own_clock,
-            counter: Counter::start(),
+            counter,
             stopwatch_ahead: AtomicI64::new(0),
             wall_ahead: AtomicI64::new(0),
             looked_at: AtomicU64::new(0),
@@ -143,7 +148,7 @@ impl Moments {
             return Moment::of(&**clock);
         }
         let count = self.counter.nanos();
-        // A counter that was set back, as on a machine that moved, wraps to a long time: it is looked at again.
+        // A counter that was set back, as on a machine that slept or moved, wraps to a long time: the clocks are looked at again.
         if count.wrapping_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
             return self.look();
         }
@@ -159,38 +164,19 @@ impl Moments {
         self.own_clock.clone()
     }
 
-    /// The counter comes last: whatever happens in between, what is made of it later is behind the clocks, never ahead.
+    /// The counter comes last: what is made of it later is behind the clocks, never ahead. It is not used later if that took long:
+    /// a thread that was held up in between knows a moment that is over, and nobody else shall go by that.
     fn look(&self) -> Moment {
+        let before = self.counter.nanos();
         let moment = Moment::of(&SystemClock);
         let count = self.counter.nanos();
+        if count.wrapping_sub(before) > Self::LOOK_TAKES {
+            return moment;
+        }
         self.stopwatch_ahead.store(moment.stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.wall_ahead.store(moment.wall.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.looked_at.store(count, Ordering::Release);
         moment
-    }
-}
-
-/// Nanoseconds since it was made, for who asks on every request.
-#[cfg(feature = "rate-limit")]
-pub(crate) enum Stopwatch {
-    Machine(Counter),
-    Own { clock: Arc<dyn Clock>, beginning: Instant },
-}
-
-#[cfg(feature = "rate-limit")]
-impl Stopwatch {
-    pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
-        match own_clock {
-            Some(clock) => Self::Own { beginning: clock.instant(), clock },
-            None => Self::Machine(Counter::start()),
-        }
-    }
-
-    pub(crate) fn nanos(&self) -> u64 {
-        match self {
-            Self::Machine(counter) => counter.nanos(),
-            Self::Own { clock, beginning } => nanos(clock.instant().saturating_duration_since(*beginning)),
-        }
     }
 }
 
@@ -199,18 +185,31 @@ pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, nanos)
 }
 
-/// A time of the stopwatch in nanoseconds since the beginning.
+/// What the stopwatch says when somebody first asks: 146 years, for clocks of applications may have begun earlier.
+const FIRST: u64 = 1 << 62;
+
+/// A time of the stopwatch in nanoseconds.
 pub(crate) fn stopwatch_nanos(instant: Instant) -> u64 {
-    nanos(instant.saturating_duration_since(beginning()))
+    let first = first_asked();
+    match instant.checked_duration_since(first) {
+        Some(after) => FIRST.saturating_add(nanos(after)),
+        None => FIRST.saturating_sub(nanos(first.saturating_duration_since(instant))),
+    }
 }
 
-/// A day before anybody asked: clocks of applications may have begun earlier than that.
-fn beginning() -> Instant {
-    static BEGINNING: LazyLock<Instant> = LazyLock::new(|| {
-        let now = SystemClock.instant();
-        now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now)
-    });
-    *BEGINNING
+fn instant_at(stopwatch: u64) -> Instant {
+    let first = first_asked();
+    let after = |nanos| first.checked_add(Duration::from_nanos(nanos));
+    let before = |nanos| first.checked_sub(Duration::from_nanos(nanos));
+    stopwatch
+        .checked_sub(FIRST)
+        .map_or_else(|| before(FIRST.saturating_sub(stopwatch)), after)
+        .unwrap_or(first)
+}
+
+fn first_asked() -> Instant {
+    static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(|| SystemClock.instant());
+    *FIRST_ASKED
 }
 
 /// Enough for five centuries.
@@ -291,6 +290,54 @@ impl OncePerSecond {
     pub(crate) fn allows(&self) -> bool {
         let second = SystemClock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.0.swap(second, Ordering::Relaxed) != second
+    }
+}
+
+#[cfg(test)]
+mod moments {
+    use super::*;
+
+    fn millis(earlier: Moment, later: Moment) -> u64 {
+        later.stopwatch.abs_diff(earlier.stopwatch) / 1_000_000
+    }
+
+    /// As on a machine that slept, or moved to another one.
+    #[test]
+    fn a_counter_that_is_set_back_does_not_stop_the_time() {
+        let (counter, mock) = quanta::Clock::mock();
+        mock.increment(3_600_000_000_000);
+        let moments = Moments::by(None, Counter(counter));
+        let before = moments.now();
+        mock.decrement(3_599_000_000_000);
+        let after = moments.now();
+        assert!(millis(before, after) < 1000, "{before:?} {after:?}");
+        for step in 1..=20 {
+            mock.increment(5_000_000);
+            let steps = millis(after, moments.now());
+            // Looked at anew every ten milliseconds of the counter, by clocks that have hardly moved.
+            assert!(steps <= 1000 && (step % 2 == 0 || steps >= 5), "{step}: {steps}");
+        }
+    }
+
+    #[test]
+    fn between_two_looks_the_counter_tells_the_time() {
+        let (counter, mock) = quanta::Clock::mock();
+        mock.increment(1_000_000_000);
+        let moments = Moments::by(None, Counter(counter));
+        let before = moments.now();
+        mock.increment(9_000_000);
+        let after = moments.now();
+        assert_eq!((millis(before, after), after.wall.abs_diff(before.wall)), (9, 9_000_000));
+    }
+
+    #[test]
+    fn times_before_the_first_question_are_told_apart() {
+        let now = SystemClock.instant();
+        let earlier = now.checked_sub(Duration::from_millis(10)).unwrap();
+        assert_eq!(stopwatch_nanos(now) - stopwatch_nanos(earlier), 10_000_000);
+        for instant in [now, earlier] {
+            assert_eq!(instant_at(stopwatch_nanos(instant)), instant);
+        }
     }
 }
 

@@ -33,16 +33,23 @@ pub fn run() {
     let route = || Router::new().route("/", get(async || "ok"));
     let open = route().layer(tower::layer::layer_fn(|inner| NoOp { inner }));
     let authenticated = route().layer(auth.clone());
-    let quiet = route().layer(guard.clone()).layer(quiet).layer(auth.clone());
-    let all = route().layer(guard).layer(limit).layer(auth);
+    // One layer for axum, which boxes what each of its layers gives; the first is the outermost.
+    let stacked = route().layer((auth.clone(), quiet.clone(), guard.clone()));
+    let told = route().layer((auth.clone(), limit, guard.clone()));
+    let apart = route().layer(guard).layer(quiet).layer(auth);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for credential in &credentials {
         let request = request(Some(credential)).map(|()| Body::empty());
         assert_eq!(runtime.block_on(authenticated.clone().oneshot(request)).unwrap().status(), 200);
     }
-    let names =
-        ["layer that does nothing", "authentication", "+ guard + limit, no fields", "+ guard + limit"];
-    let sides = [open, authenticated, quiet, all].map(|router| turn(router, &credentials));
+    let names = [
+        "layer that does nothing",
+        "authentication",
+        "+ guard + limit, no fields",
+        "+ guard + limit",
+        "+ guard + limit, no fields, in layers of their own",
+    ];
+    let sides = [open, authenticated, stacked, told, apart].map(|router| turn(router, &credentials));
     let rounds = Rounds::run(ROUNDS, sides.into());
     let row = |(side, name): (usize, &&str)| {
         let over = rounds.ratio(|round| round[side] / round[0]);
@@ -64,7 +71,8 @@ pub fn run() {
 /// Whole answers, without the making of the requests.
 fn turn<'a>(router: Router, credentials: &'a [HeaderValue]) -> Side<'a> {
     let mut random = Random::default();
-    let mut service = router.into_service::<Body>();
+    // As `axum::serve` does: else the layers are put around the handlers at each request.
+    let mut service = router.with_state(()).into_service::<Body>();
     Box::new(move || {
         let made = (0..REPEAT)
             .map(|_| request(Some(&credentials[random.below(credentials.len())])).map(|()| Body::empty()));

@@ -27,11 +27,8 @@ pub struct Auth<S, A, R = EmptyBody> {
 }
 
 impl<S, A, R> Auth<S, A, R> {
-    pub(super) fn new(inner: S, settings: &Arc<Settings<A, R>>) -> Self
-    where
-        A: Authenticator,
-    {
-        Self { inner, stripes: Arc::new(Stripes::new(settings)) }
+    pub(super) const fn new(inner: S, stripes: Arc<Stripes<A, R>>) -> Self {
+        Self { inner, stripes }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::time::Moment;
 /// Threads that have a copy of their own; more share them. A power of two.
 const COUNT: usize = 16;
 
-/// The copies of one service and its clones.
+/// The copies of one layer, its clones and its services.
 pub(super) struct Stripes<A, R> {
     first: Arc<Stripe<A, R>>,
     others: Box<[Arc<Stripe<A, R>>]>,
@@ -56,7 +56,8 @@ impl<A, R> Stripes<A, R> {
                 NEXT.fetch_add(1, Ordering::Relaxed) & COUNT.saturating_sub(1)
             };
         }
-        self.others.get(PLACE.with(|place| *place)).unwrap_or(&self.first)
+        let place = PLACE.try_with(|place| *place).unwrap_or_default();
+        self.others.get(place).unwrap_or(&self.first)
     }
 }
 

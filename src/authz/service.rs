@@ -119,6 +119,11 @@ impl Demands {
         Self { policy, verified_within: None, mark: Mark::default() }
     }
 
+    /// Makes it another guard.
+    pub(super) fn forget(&mut self) {
+        self.mark = Mark::default();
+    }
+
     fn permits(&self, principal: &Principal) -> Result<(), AuthError> {
         // A rule or a predicate of the application's may change its mind.
         if !principal.goes_by_exact_scopes() || !self.policy.is_about_scopes_alone() {

@@ -1,7 +1,7 @@
 //! The texts of a principal in one piece of memory: its claims, and its names, which mostly stand in the claims.
 
 /// The claims, a JSON object, behind those names that do not stand in them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Texts {
     text: String,
     claims_at: usize,

@@ -46,11 +46,16 @@ pub(super) struct Caller {
     pub(super) plan: Plan,
 }
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// The number of another limit. The last is for all that come when there are no more, of which nothing is remembered.
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let more = |number: u32| number.checked_add(1);
+    NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).unwrap_or(u32::MAX)
+}
 
 impl Who {
     pub(super) fn new(by: By, plans: Plans) -> Self {
-        Self { by, plans, proxies: None, number: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { by, plans, proxies: None, number: next() }
     }
 
     pub(super) const fn plans(&self) -> &Plans {
@@ -60,7 +65,7 @@ impl Who {
     /// What was found out before counts no more.
     pub(super) fn change_plans(&mut self, change: impl FnOnce(&mut Plans)) {
         change(&mut self.plans);
-        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.number = next();
     }
 
     pub(super) fn behind(&mut self, proxies: TrustedProxies) {
@@ -81,7 +86,9 @@ impl Who {
 
     fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
         let slot = &principal.facts().counted;
-        if let Some(counted) = slot.get().filter(|counted| counted.number == self.number) {
+        if let Some(counted) =
+            slot.get().filter(|counted| counted.number == self.number && self.number != u32::MAX)
+        {
             return counted.caller;
         }
         let key = match self.by {

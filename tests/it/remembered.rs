@@ -111,6 +111,10 @@ async fn a_guard_that_is_changed_is_another_guard() {
     assert_eq!(scene.ask(&stricter, &token).await, LACKS);
     assert_eq!(scene.ask(&guard, &token).await, PASSES);
     assert_eq!(scene.ask(&stricter, &scene.scoped("admin read")).await, PASSES);
+    // Also the only copy there is.
+    let only = require_scopes(["read"]);
+    assert_eq!(scene.ask(&only, &token).await, PASSES);
+    assert_eq!(scene.ask(&only.any_of(["write"]), &token).await, LACKS);
 }
 
 /// A rule and a predicate are the application's code, and may depend on more than the token.

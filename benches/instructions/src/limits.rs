@@ -6,7 +6,7 @@ use std::fs;
 /// What was counted for one name, in one run or several.
 pub struct Row {
     pub name: String,
-    least: i64,
+    pub least: i64,
     pub most: i64,
 }
 
@@ -62,6 +62,8 @@ impl Limits {
         let limit = self.0.get(&row.name).copied();
         let remark = match limit {
             None => "**NO LIMIT: write one**",
+            // Something else than it was made for was counted.
+            Some(_) if row.least <= 0 => "**NOTHING COUNTED**",
             Some(limit) if row.most > limit => "**TOO MANY**",
             Some(limit) if (row.most as f64) < limit as f64 / Self::ROOM * Self::LOW => {
                 "**FELL BY MORE THAN 10 %: lower the limit (scripts/instructions --write)**"
