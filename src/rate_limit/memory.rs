@@ -65,7 +65,10 @@ struct Table {
 }
 
 /// Cells by their key, as the time at which they are whole again.
+///
+/// Aligned so that two cores that work on two of them never write to one line of memory.
 #[derive(Default)]
+#[repr(align(128))]
 struct Shard {
     cells: HashMap<RateKey, u64, RandomState>,
     /// Before this time sweeping would be too much.
