@@ -54,7 +54,8 @@ pub enum Expected {
 pub fn axum_08(router: axum::Router) -> Box<dyn Route> {
     Box::new(Driven {
         axum: Axum::V08,
-        service: router.into_service(),
+        // As a server does, or the layers are put around the handlers at each request.
+        service: router.with_state(()).into_service(),
         request: |authorization, number| {
             let mut request = request(authorization, axum::body::Body::empty());
             request.extensions_mut().insert(axum::extract::ConnectInfo(address(number)));
@@ -67,7 +68,8 @@ pub fn axum_08(router: axum::Router) -> Box<dyn Route> {
 pub fn axum_07(router: axum07::Router) -> Box<dyn Route> {
     Box::new(Driven {
         axum: Axum::V07,
-        service: router.into_service(),
+        // As a server does, or the layers are put around the handlers at each request.
+        service: router.with_state(()).into_service(),
         request: |authorization, number| {
             let mut request = request(authorization, axum07::body::Body::empty());
             request.extensions_mut().insert(axum07::extract::ConnectInfo(address(number)));
