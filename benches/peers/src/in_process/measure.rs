@@ -40,7 +40,7 @@ pub fn accepted(
         Accepted {
             label: candidate.label.clone(),
             role: candidate.role,
-            whole: median(seconds[of].clone()) * 1e6,
+            whole: median(&seconds[of]) * 1e6,
             over_open: per_round(&|round| seconds[of][round] / seconds[open[of]][round]),
             beyond: costs.then(|| per_round(&|round| beyond(of, round) * 1e6)),
             to_uncached: costs.then(|| ratio(of, uncached)),
@@ -69,8 +69,8 @@ pub fn refused(
     };
     let refused = |(of, candidate): (usize, &&mut Candidate)| Refused {
         label: candidate.label.clone(),
-        malformed: median(malformed[of].clone()) * 1e6,
-        forged: median(forged[of].clone()) * 1e6,
+        malformed: median(&malformed[of]) * 1e6,
+        forged: median(&forged[of]) * 1e6,
         malformed_to_ours: to_ours(&malformed, of),
         forged_to_ours: to_ours(&forged, of),
     };

@@ -12,7 +12,6 @@ mod report;
 mod series;
 mod serve;
 mod servers;
-mod statistics;
 mod tables;
 
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use super::load::Load;
 use super::probes::Refusals;
 use super::series::{CACHED, Measured, Plan, UNCACHED};
 use super::servers::Kind;
-use super::statistics::{Estimate, median};
+use crate::statistics::{Estimate, median};
 
 /// Time of processors for a request, protected over open: no more than this.
 const GOAL: f64 = 1.08;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::load::CONNECTIONS;
 use super::report::{BesideOurs, Goal, Machine, OverOpen, Report, Series, ServerNumbers};
-use super::statistics::Estimate;
+use crate::statistics::Estimate;
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
