@@ -42,8 +42,10 @@ impl World {
     fn new(processes: usize, quotas: impl Into<Quotas>, lease: Duration) -> Self {
         let clock = ManualClock::at(1_800_000_000);
         let calls = Arc::<AtomicU64>::default();
-        let store =
-            Counting { store: MemoryRateLimits::new(1000).clock(clock.clone()), calls: Arc::clone(&calls) };
+        let store = Counting {
+            store: MemoryRateLimits::new(1_000_000).clock(clock.clone()),
+            calls: Arc::clone(&calls),
+        };
         let leased = || LeasedRateLimits::new(store.clone()).lease(lease).clock(clock.clone());
         let processes = (0..processes).map(|_| leased()).collect();
         Self {
@@ -372,21 +374,36 @@ async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
     }
 }
 
+/// Or each newcomer would pay for a look at thousands of others. Who has no place there is asked about each time.
 #[tokio::test]
-async fn a_table_that_is_full_of_refusals_costs_newcomers_little() {
-    let leased = LeasedRateLimits::new(MemoryRateLimits::new(1_000_000));
-    let quotas = Quotas::from(Quota::per_day(1));
+async fn a_full_table_is_swept_at_most_every_ten_milliseconds() {
+    // All are refused for a second, which is longer than the pause after which a slice is asked for again.
+    let world = World::new(1, Quota::per_second(1).burst(1), Duration::from_millis(100));
     let ask = async |name: u32| {
-        let charge = Charge::new(RateKey::of(&[&name.to_string()]), quotas.as_slice(), 1);
-        leased.charge(&charge).answer().await.unwrap().granted()
+        let charge = Charge::new(RateKey::of(&[&name.to_string()]), world.quotas.as_slice(), 1);
+        world.processes[0].charge(&charge).answer().await.unwrap().granted()
     };
-    let mut times = Vec::new();
-    for (from, until) in [(0, 2_000), (2_000, 110_000), (200_000, 202_000)] {
-        let start = std::time::Instant::now();
-        for name in from..until {
-            assert_eq!((ask(name).await, ask(name).await), (1, 0));
-        }
-        times.push(start.elapsed() / (until - from));
+    // How often the store is asked when one comes three times: only who has a place there is known to have nothing left.
+    let questions = async |name: u32| {
+        let before = world.calls();
+        assert_eq!((ask(name).await, ask(name).await, ask(name).await), (1, 0, 0));
+        world.calls() - before
+    };
+    for name in 0..110_000 {
+        ask(name).await;
+        ask(name).await;
     }
-    assert!(times[2] < 5 * times[0], "{times:?}");
+    // Of sixteen parts none is left out, by any but a ridiculous chance.
+    let all = async |from: u32, expected: u64| {
+        for name in from..from + 500 {
+            assert_eq!(questions(name).await, expected, "{name}");
+        }
+    };
+    world.clock.advance(TICK * 995);
+    all(200_000, 3).await;
+    // Nobody is refused any more, and nobody looks yet.
+    world.clock.advance(TICK * 9);
+    all(300_000, 3).await;
+    world.clock.advance(TICK);
+    all(400_000, 2).await;
 }
