@@ -96,6 +96,15 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
+    /// Whether a verdict about this may be remembered: `false` for what is refused at a glance, and for what never comes twice. Asked
+    /// about the bytes as they stand in the request, before anything else is done with them, and about each request: it must cost
+    /// less than a look into a table.
+    ///
+    /// Where it is `false` nothing is looked up or kept, and a verdict is not shared with others who wait for one.
+    fn may_remember(&self, _presented: &[u8]) -> bool {
+        true
+    }
+
     /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.
     fn or<B: Authenticator>(self, other: B) -> Or<Self, B>
     where
@@ -126,6 +135,10 @@ impl<A: Authenticator + ?Sized> Authenticator for Box<A> {
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         (**self).clock()
+    }
+
+    fn may_remember(&self, presented: &[u8]) -> bool {
+        (**self).may_remember(presented)
     }
 }
 
