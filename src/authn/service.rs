@@ -19,6 +19,7 @@ use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};
+use crate::time::Moment;
 
 /// The service of [`AuthLayer`](super::AuthLayer).
 pub struct Auth<S, A, R = EmptyBody> {
@@ -68,7 +69,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
             Some(found) => found,
             None if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);
-                return self.pass(None, request);
+                return self.pass(None, request, None);
             }
             None => return self.refuse(None, &Reason::CredentialMissing.into(), Attempt::default()),
         };
@@ -90,7 +91,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
                 self.respond(presented, Stage::Waiting { waiting, attempt })
             }
             (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now, &mut request) {
-                Ok(()) => self.pass(presented, request),
+                Ok(()) => self.pass(presented, request, Some(demand.now)),
                 Err(error) => self.refuse(presented, &error, attempt),
             },
             (Judged::Waiting(verdict), reader) => {
@@ -113,15 +114,21 @@ impl<S, A, R> Auth<S, A, R> {
         mem::replace(&mut self.inner, clone)
     }
 
+    // Or the request would be moved once more.
+    #[inline(always)]
     fn pass<ReqBody, ResBody>(
         &mut self,
         presented: Option<Presented>,
         request: Request<ReqBody>,
+        now: Option<Moment>,
     ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
     where
         S: Service<Request<ReqBody>>,
     {
+        // Who counts requests beneath need not read the clock again.
+        let standstill = now.map(|now| self.stripes.mine().verifier.memory.moments.hold(now));
         let future = self.inner.call(request);
+        drop(standstill);
         self.respond(presented, Stage::Admitted { future })
     }
 

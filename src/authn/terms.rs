@@ -21,8 +21,9 @@ pub(crate) struct Span {
 impl Span {
     /// From now to a time on the wall.
     pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
-        let left = until.duration_since(now.wall()).unwrap_or_default();
-        Self { until: until.into(), elapses: now.stopwatch_nanos().saturating_add(nanos(left)) }
+        let until = WallTime::from(until);
+        let left = until.nanos().saturating_sub(now.wall_nanos());
+        Self { until, elapses: now.stopwatch_nanos().saturating_add(left) }
     }
 
     pub(crate) fn holds(&self, now: Moment) -> bool {
