@@ -118,6 +118,8 @@ impl<A: Authenticator> Verifier<A> {
         let time = memory.moments.is_of_the_machine().then_some(demand.now.wall());
         let context = context.at(time, demand.oldest.map(|oldest| oldest.wall));
         match self.authenticator.authenticate(&credential, &context).into_state() {
+            // Nothing of it is kept, and nothing was.
+            Judging::Ready(Err(error)) if digest.is_none() => Judged::Ready(Err(error)),
             Judging::Ready(result) => {
                 let outcome = case.conclude(result);
                 memory.remember(&case, &outcome);
