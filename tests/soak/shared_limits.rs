@@ -136,7 +136,7 @@ pub async fn process(arguments: &[String]) {
     let [mode, url, millis] = arguments else { panic!("{arguments:?}") };
     let duration = Duration::from_millis(millis.parse().unwrap());
     // A shared machine may keep an answer for longer than it should take.
-    let strict = RedisRateLimits::new(Server::open(url).unwrap()).deadline(Duration::from_secs(2));
+    let strict = RedisRateLimits::new(Server::open(url).unwrap()).deadline(Duration::from_secs(10));
     match mode.as_str() {
         "strict" => offer(strict, duration).await,
         "leased" => offer(LeasedRateLimits::new(strict).lease(LEASE), duration).await,
