@@ -153,10 +153,10 @@ async fn ask_steadily(todo: &Todo, token: &str, time: Duration) -> Answers {
     answers
 }
 
-/// The crowd is a process of its own with the lowest priority: in reality it does not compute on the server's machine.
+/// The crowd is a process of its own with a low priority: in reality it does not compute on the server's machine.
 fn send_crowd(todo: &Todo, members: usize, tokens: &[&str; 2], time: Duration) -> Child {
     Command::new("nice")
-        .args(["-n", "19"])
+        .args(["-n", "10"])
         .arg(std::env::current_exe().unwrap())
         .args(["crowd", &todo.url, &members.to_string(), tokens[0], tokens[1], &time.as_secs().to_string()])
         .stdout(Stdio::piped())
