@@ -70,9 +70,10 @@ pub async fn run(plan: &Plan) -> bool {
         };
         let all = between(start, ends[4]);
         let up = between(start + phase / 4, ends[0]);
-        let killed = between(ends[0] + phase / 4, ends[1]);
+        // Who came just before it was back may have waited for it.
+        let killed = between(ends[0] + phase / 4, ends[1] - plan.limit_deadline);
         let back = between(ends[1] + RECOVERED, ends[2]);
-        let still = between(ends[2] + phase / 4, ends[3]);
+        let still = between(ends[2] + phase / 4, ends[3] - plan.limit_deadline);
         let last = between(ends[3] + RECOVERED, ends[4]);
         println!(
             "limit_outage: {name}: up {up}; killed {killed}; back {back}; standing still {still}; on again {last}"
