@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
-use sqlx::FromRow;
 
 use crate::api_key::{ApiKeyRecord, KeyDigest, StoredApiKey};
 use crate::scope::ScopeSet;
@@ -18,8 +17,29 @@ macro_rules! record_columns {
 }
 pub(super) use record_columns;
 
+/// Reads a type out of the columns that are named like its fields, and what follows `and` out of the same row. By hand, since the
+/// macro that sqlx derives it with has both databases compiled once more.
+macro_rules! from_row {
+    ($name:ident { $($field:ident),* $(; and $part:ident)? }) => {
+        #[cfg(feature = "sqlite")]
+        $crate::sql::columns::from_row!(sqlx::sqlite::SqliteRow, $name { $($field),* $(; and $part)? });
+        #[cfg(feature = "postgres")]
+        $crate::sql::columns::from_row!(sqlx::postgres::PgRow, $name { $($field),* $(; and $part)? });
+    };
+    ($row:ty, $name:ident { $($field:ident),* $(; and $part:ident)? }) => {
+        impl sqlx::FromRow<'_, $row> for $name {
+            fn from_row(row: &$row) -> sqlx::Result<Self> {
+                Ok(Self {
+                    $($field: sqlx::Row::try_get(row, stringify!($field))?,)*
+                    $($part: sqlx::FromRow::from_row(row)?,)?
+                })
+            }
+        }
+    };
+}
+pub(super) use from_row;
+
 /// What is known of a key, as it is kept.
-#[derive(FromRow)]
 pub(super) struct RecordRow {
     pub(super) id: String,
     pub(super) hint: String,
@@ -41,14 +61,32 @@ pub(super) struct RecordRow {
     pub(super) last_used_at: Option<i64>,
 }
 
+from_row!(RecordRow {
+    id,
+    hint,
+    label,
+    owner,
+    client_id,
+    scopes,
+    plan,
+    metadata,
+    created_at,
+    not_before,
+    expires_at,
+    disabled_at,
+    revoked_at,
+    replaced_by,
+    last_used_at
+});
+
 /// A key, as it is kept.
-#[derive(FromRow)]
 pub(super) struct KeyRow {
-    #[sqlx(flatten)]
     pub(super) record: RecordRow,
     pub(super) digest: Vec<u8>,
     pub(super) pepper: Option<String>,
 }
+
+from_row!(KeyRow { digest, pepper; and record });
 
 impl TryFrom<RecordRow> for ApiKeyRecord {
     type Error = StoreError;

@@ -157,6 +157,7 @@ async fn round(one: &Process, other: &Process, old: IssuedApiKey, tally: &mut Ta
         (Err(ApiKeyError::Replaced), Ok(new)) => (other, one, new),
         outcomes => panic!("{outcomes:?}"),
     };
+    let done = Instant::now();
     tally.rotations += 1;
     for process in [one, other] {
         let (of_old, of_new) =
@@ -167,7 +168,7 @@ async fn round(one: &Process, other: &Process, old: IssuedApiKey, tally: &mut Ta
         let expected = if late { &[None, Some("api_key_expired")][..] } else { &[None] };
         tally.expect("the old key in its grace", of_old, expected);
     }
-    while rotated.elapsed() < GRACE + Duration::from_millis(100) {
+    while done.elapsed() < GRACE + Duration::from_millis(100) {
         let (here, there) = tokio::join!(ask(&one.0, new.key.expose()), ask(&other.0, new.key.expose()));
         tally.expect("the new key", here, &[None]);
         tally.expect("the new key", there, &[None]);

@@ -94,7 +94,8 @@ async fn within_one_process(provider: &Provider, plan: &Plan) {
     println!("flood in one process: good tokens, nobody else: {calm}");
     println!("flood in one process: good tokens beside 64 with unknown keys: {flooded}; they: {refused:?}");
     println!("flood in one process: {fetches} fetches in {time:?}; p99 over calm {ratio:.2}");
-    assert!(fetches <= 4 && calm.only(200) && flooded.only(200) && ratio <= plan.tail);
+    assert!(fetches <= 4 && calm.only(200) && flooded.only(200));
+    assert!(flooded.percentile(99) <= calm.percentile(99).mul_f64(plan.tail) + plan.pause);
     assert!(refused.keys().all(|status| [401, 503].contains(status)));
 }
 
@@ -132,7 +133,9 @@ async fn through_sockets(provider: &Provider, plan: &Plan) {
         );
         assert!(fetches <= 4);
         assert!(calm.only(200) && busy.only(200) && flooded.only(200));
-        assert!(flooded.slowest() < Duration::from_secs(1));
+        // A fetch takes two seconds.
+        let second = Duration::from_secs(1);
+        assert!(flooded.percentile(99) < second && flooded.slowest() < plan.slowest.max(second));
         assert!(!crowd.contains("200:") && !crowd.contains("500:"), "{crowd}");
     }
 }
@@ -150,10 +153,10 @@ async fn ask_steadily(todo: &Todo, token: &str, time: Duration) -> Answers {
     answers
 }
 
-/// The crowd is a process of its own with the lowest priority: in reality it does not compute on the server's machine.
+/// The crowd is a process of its own with a low priority: in reality it does not compute on the server's machine.
 fn send_crowd(todo: &Todo, members: usize, tokens: &[&str; 2], time: Duration) -> Child {
     Command::new("nice")
-        .args(["-n", "19"])
+        .args(["-n", "10"])
         .arg(std::env::current_exe().unwrap())
         .args(["crowd", &todo.url, &members.to_string(), tokens[0], tokens[1], &time.as_secs().to_string()])
         .stdout(Stdio::piped())

@@ -65,10 +65,16 @@ pub struct Plan {
     pub known: usize,
     /// How much slower the 99th percentile of good requests may get in a flood.
     pub tail: f64,
+    /// And by how much beyond that, for pauses of the machine.
+    pub pause: Duration,
     /// How long a request may take in an outage.
     pub slowest: Duration,
+    /// The 99th percentile of requests that have to wait for nobody.
+    pub usual: Duration,
     /// The 99th percentile of refusals while the authority is not asked.
     pub at_once: Duration,
+    /// How long an answer of the Redis of limits is waited for.
+    pub limit_deadline: Duration,
 }
 
 const FULL: Plan = Plan {
@@ -87,8 +93,11 @@ const FULL: Plan = Plan {
     timings: 200_000,
     known: 100_000,
     tail: 3.0,
+    pause: Duration::ZERO,
     slowest: Duration::from_millis(50),
+    usual: Duration::from_millis(50),
     at_once: Duration::from_millis(5),
+    limit_deadline: Duration::from_millis(50),
 };
 
 const SHORT: Plan = Plan {
@@ -108,8 +117,11 @@ const SHORT: Plan = Plan {
     known: 10_000,
     // The gate runs on shared machines, with few samples: a pause of the machine is no fault of ours.
     tail: 10.0,
-    slowest: Duration::from_millis(500),
-    at_once: Duration::from_millis(50),
+    pause: Duration::from_millis(200),
+    slowest: Duration::from_secs(10),
+    usual: Duration::from_millis(500),
+    at_once: Duration::from_millis(300),
+    limit_deadline: Duration::from_millis(500),
 };
 
 #[tokio::main]
@@ -198,6 +210,10 @@ impl Answers {
         let mut times = self.times.clone();
         times.sort_unstable();
         times[(times.len() * percent / 100).min(times.len() - 1)]
+    }
+
+    pub fn in_time(&self, plan: &Plan) -> bool {
+        self.percentile(99) < plan.usual && self.slowest() < plan.slowest
     }
 
     pub fn slowest(&self) -> Duration {

@@ -15,7 +15,7 @@ pub use error::ClientSecretsError;
 pub use record::{ClientSecretRecord, IssuedClientSecret, SigningClientRecord};
 pub use sealing::SealingKeys;
 
-use sealing::Place;
+use sealing::{Place, Sealed};
 use tables::Addition;
 
 use super::SqlStore;
@@ -183,12 +183,13 @@ impl SqlClientSecrets {
                 return failure.map_or(Ok(count), |error: StoreError| Err(error.into()));
             }
             for row in rows {
+                let sealed = Sealed { key: row.sealing_key, bytes: row.sealed };
                 (client, id) = (row.client, row.id);
                 let place = Place { client: &client, id: &id };
-                match self.keys.open(place, &row.sealed) {
+                match self.keys.open(place, &sealed) {
                     Ok(secret) => {
                         let new = self.keys.seal(place, secret.expose())?;
-                        let resealed = within(CHANGE, self.database.reseal(place, &row.sealed, &new)).await?;
+                        let resealed = within(CHANGE, self.database.reseal(place, &sealed, &new)).await?;
                         count = count.saturating_add(resealed.into());
                     }
                     Err(error) => failure = failure.or(Some(error)),

@@ -1,15 +1,12 @@
 //! What stands in a row about a client, and back.
 
-use sqlx::FromRow;
-
 use super::record::{ClientSecretRecord, SigningClientRecord};
 use super::sealing::Sealed;
 use crate::scope::ScopeSet;
-use crate::sql::columns::time;
+use crate::sql::columns::{from_row, time};
 use crate::store::StoreError;
 
 /// A client with one of its secrets, or with none.
-#[derive(FromRow)]
 pub(super) struct FoundRow {
     scopes: String,
     plan: Option<String>,
@@ -17,6 +14,8 @@ pub(super) struct FoundRow {
     sealing_key: Option<String>,
     sealed: Option<Vec<u8>>,
 }
+
+from_row!(FoundRow { scopes, plan, id, sealing_key, sealed });
 
 /// A client, as it is kept.
 pub(super) struct Found {
@@ -46,7 +45,6 @@ impl Found {
 }
 
 /// A client with what is known of one of its secrets, or of none.
-#[derive(FromRow)]
 pub(super) struct RecordRow {
     name: String,
     scopes: String,
@@ -56,6 +54,8 @@ pub(super) struct RecordRow {
     secret_created_at: Option<i64>,
     sealing_key: Option<String>,
 }
+
+from_row!(RecordRow { name, scopes, plan, created_at, id, secret_created_at, sealing_key });
 
 /// Out of rows in which those of one client follow each other.
 pub(super) fn records(rows: Vec<RecordRow>) -> Result<Vec<SigningClientRecord>, StoreError> {
@@ -80,13 +80,14 @@ pub(super) fn records(rows: Vec<RecordRow>) -> Result<Vec<SigningClientRecord>, 
 }
 
 /// A secret, and where it stands.
-#[derive(FromRow)]
 pub(super) struct SecretRow {
     pub(super) client: String,
     pub(super) id: String,
-    #[sqlx(flatten)]
-    pub(super) sealed: Sealed,
+    pub(super) sealing_key: String,
+    pub(super) sealed: Vec<u8>,
 }
+
+from_row!(SecretRow { client, id, sealing_key, sealed });
 
 fn scopes(text: &str) -> Result<ScopeSet, StoreError> {
     ScopeSet::parse(text).map_err(|_| StoreError::unreadable("the scopes of a client cannot be read"))

@@ -115,11 +115,8 @@ impl SealingKey {
 }
 
 /// What was sealed: nonce, ciphertext and tag, and the name of the key.
-#[derive(sqlx::FromRow)]
 pub(super) struct Sealed {
-    #[sqlx(rename = "sealing_key")]
     pub(super) key: String,
-    #[sqlx(rename = "sealed")]
     pub(super) bytes: Vec<u8>,
 }
 

@@ -249,7 +249,7 @@ async fn row_41_a_known_kid_never_waits_for_a_slow_issuer() {
     assert_eq!(flood.gate.calls(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn row_41_who_must_wait_is_let_go_in_time() {
     let signer = key(Algorithm::ES256);
     for (limit, open, expected) in [

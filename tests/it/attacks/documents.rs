@@ -58,7 +58,8 @@ async fn row_44_documents_are_bounded_in_bytes_and_keys() {
         let padding = bytes - document.len();
         document + &" ".repeat(padding)
     };
-    let of = |number: usize| jwks((0..number).map(|_| signer.jwk()));
+    let jwk = signer.jwk().to_string();
+    let of = |number: usize| format!(r#"{{"keys":[{}]}}"#, vec![&*jwk; number].join(","));
     let server = FakeAuthorizationServer::start().await;
     for (case, document, expected) in [
         ("256 KiB", padded(256 * 1024), PASSED),
@@ -92,7 +93,9 @@ async fn dripping(document: String, pause: Duration) -> (String, watch::Receiver
                 hung_up.send_replace(true);
                 return;
             }
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
         }
     });
     (url, watched)
@@ -104,7 +107,7 @@ async fn row_44_a_slow_drip_is_cut_off_as_a_whole() {
     for (pause, expected) in [(10, unavailable(Reason::KeysUnavailable)), (0, PASSED)] {
         let document = jwks([signer.jwk()]) + &" ".repeat(200 * pause);
         let (url, mut hung_up) = dripping(document, Duration::from_millis(pause as u64)).await;
-        let keys = RemoteKeySet::builder(url).allow_http().timeout(Duration::from_millis(700));
+        let keys = RemoteKeySet::builder(url).allow_http().timeout(Duration::from_secs(2));
         let layer = remote(ISSUER, keys);
         assert_eq!(answer(&layer, &token(&signer).build()).await, expected);
         if expected != PASSED {

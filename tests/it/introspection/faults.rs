@@ -92,13 +92,13 @@ async fn whatever_an_authority_answers_a_good_token_is_never_refused() {
 
 #[tokio::test]
 async fn an_authority_that_hangs_is_given_up() {
-    let time = std::time::Duration::from_millis(200);
+    let time = std::time::Duration::from_secs(1);
     let scene = Scene::with(|builder| builder.timeout(time)).await;
     let token = scene.token();
     scene.server.set_introspection_fault(Fault::Hang);
     let begin = Instant::now();
     assert_not_to_blame(&scene.response(&token).await, "hang");
-    assert!((time..10 * time).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert!((time..20 * time).contains(&begin.elapsed()), "{:?}", begin.elapsed());
     assert!(scene.last_error().ends_with("did not answer in time"), "{}", scene.last_error());
     scene.server.set_introspection_fault(None);
     assert_eq!(scene.ask(&token).await, ACCEPTED);

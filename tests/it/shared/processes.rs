@@ -6,7 +6,7 @@ use portcullis::{Redis, RedisRevocations};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use super::{LIFETIME, SECOND, ann, bob, connect, knows, within};
+use super::{LIFETIME, PATIENCE, ann, bob, connect, knows, until};
 use crate::redis::Redis as Server;
 
 const URL: &str = "PORTCULLIS_TEST_REDIS";
@@ -32,10 +32,10 @@ async fn another_process_hears_of_it_and_is_heard() {
         }
         panic!("it ended");
     };
-    tokio::time::timeout(10 * SECOND, says).await.unwrap();
+    tokio::time::timeout(PATIENCE, says).await.unwrap();
     list.revoke(ann()).await.unwrap();
-    within(2 * SECOND, "what it calls back in return", || knows(&list, bob())).await;
-    let ended = tokio::time::timeout(10 * SECOND, process.wait()).await.unwrap();
+    until("what it calls back in return", || knows(&list, bob())).await;
+    let ended = tokio::time::timeout(PATIENCE, process.wait()).await.unwrap();
     assert!(ended.unwrap().success());
 }
 
@@ -51,6 +51,6 @@ async fn the_other_process() {
     {
         println!("\nconnected");
     }
-    within(10 * SECOND, "ann", || knows(&list, ann())).await;
+    until("ann", || knows(&list, ann())).await;
     list.revoke(bob()).await.unwrap();
 }

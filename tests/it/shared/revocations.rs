@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use portcullis::{Algorithm, AuthLayer, JwtAuthenticator, Mark, Reason, RedisRevocations, Revocations as _};
 
-use super::{SECOND, ann, bob, connect, knows, open, within};
+use super::{SECOND, ann, bob, connect, knows, open, until};
 use crate::redis::Redis as Server;
 use crate::support::{ISSUER, bearer, jwt, key, outcome, send, token};
 
@@ -28,13 +28,13 @@ async fn what_one_calls_back_the_other_refuses_although_it_is_cached() {
     }
     here.revoke(ann()).await.unwrap();
     assert_eq!(ask(&layers[0], &of_ann).await, REVOKED, "here at once");
-    within(SECOND, "there", || knows(&there, ann())).await;
+    until("there", || knows(&there, ann())).await;
     assert_eq!(ask(&layers[1], &of_ann).await, REVOKED);
     for layer in &layers {
         assert_eq!(ask(layer, &of_bob).await, ACCEPTED, "bob is not ann");
     }
     there.revoke(bob()).await.unwrap();
-    within(SECOND, "and back", || knows(&here, bob())).await;
+    until("and back", || knows(&here, bob())).await;
     assert_eq!(ask(&layers[0], &of_bob).await, REVOKED);
 }
 
@@ -44,7 +44,7 @@ async fn what_was_issued_before_a_time_is_called_back_everywhere() {
     let (here, there) = (connect(&server).await, connect(&server).await);
     let (now, moment) = (SystemTime::now(), Duration::from_millis(1));
     here.revoke_before(ann(), now).await.unwrap();
-    within(SECOND, "there", || knows(&there, ann())).await;
+    until("there", || knows(&there, ann())).await;
     let late = connect(&server).await;
     for list in [&here, &there, &late] {
         assert!(list.is_revoked(&ann(), Some(now - moment)));
@@ -53,7 +53,7 @@ async fn what_was_issued_before_a_time_is_called_back_everywhere() {
     // The most that was called back counts.
     there.revoke(ann()).await.unwrap();
     here.revoke_before(ann(), now - SECOND).await.unwrap();
-    within(SECOND, "here", || here.is_revoked(&ann(), Some(now + moment))).await;
+    until("here", || here.is_revoked(&ann(), Some(now + moment))).await;
     assert!(connect(&server).await.is_revoked(&ann(), Some(now + moment)));
 }
 
@@ -83,7 +83,7 @@ async fn namespaces_do_not_hear_of_each_other() {
     let (here, there) = (connect(&server).await, connect(&server).await);
     here.revoke(ann()).await.unwrap();
     other.revoke(bob()).await.unwrap();
-    within(SECOND, "the same namespace", || knows(&there, ann())).await;
+    until("the same namespace", || knows(&there, ann())).await;
     let late = connect(&server).await;
     assert!(!knows(&other, ann()) && !knows(&there, bob()) && knows(&late, ann()) && !knows(&late, bob()));
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{SECOND, open};
+use super::{PATIENCE, SECOND, open};
 use crate::redis::Redis as Server;
 use crate::support::{bearer, outcome, send};
 
@@ -70,7 +70,7 @@ async fn a_mark_stays_until_its_time_and_not_for_ever() {
         let key = format!("portcullis:used:{}", format!("{number:02x}").repeat(32));
         let left: u64 = server.command(&["PTTL", &key]).parse().unwrap();
         let left = Duration::from_millis(left);
-        assert!(left > good_for + 58 * SECOND && left <= good_for + 60 * SECOND, "{left:?}");
+        assert!(left > good_for + 50 * SECOND && left <= good_for + 60 * SECOND, "{left:?}");
     }
     // What should have left already is remembered all the same.
     let past = SingleUseToken::new([4; 32], "app", UNIX_EPOCH);
@@ -129,7 +129,7 @@ async fn a_server_that_was_away_is_asked_again_whether_it_may_forget() {
         if error.contains("maxmemory-policy") {
             break error;
         }
-        assert!(start.elapsed() < 3 * SECOND, "{error}");
+        assert!(start.elapsed() < PATIENCE, "{error}");
     };
     assert!(error.contains("noeviction"));
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
@@ -144,17 +144,17 @@ async fn a_server_that_hangs_or_is_away_is_an_error_soon_and_back_soon() {
     server.pause();
     let start = Instant::now();
     spend(&store, 2, SECOND).await.unwrap_err();
-    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     server.resume();
     spend(&store, 3, SECOND).await.unwrap();
     server.stop();
     let start = Instant::now();
     spend(&store, 4, SECOND).await.unwrap_err();
-    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     server.start_again();
     let start = Instant::now();
     while spend(&store, 5, SECOND).await.is_err() {
-        assert!(start.elapsed() < 2 * SECOND);
+        assert!(start.elapsed() < PATIENCE);
     }
 }
 
@@ -173,7 +173,7 @@ async fn a_connection_whose_other_end_is_gone_without_a_word_is_given_up() {
     }
     let start = Instant::now();
     while spend(&store, 2, SECOND).await.is_err() {
-        assert!(start.elapsed() < 3 * SECOND);
+        assert!(start.elapsed() < PATIENCE);
     }
     assert_eq!(spend(&store, 1, SECOND).await.unwrap(), Spend::AlreadySpent);
 }
@@ -231,7 +231,7 @@ async fn a_token_opens_one_request_in_all_processes_and_none_while_the_server_is
     server.start_again();
     let start = Instant::now();
     while ask(&layers[0], &token("4")).await == away {
-        assert!(start.elapsed() < 3 * SECOND);
+        assert!(start.elapsed() < PATIENCE);
     }
     assert_eq!(ask(&layers[0], &token("5")).await, ACCEPTED);
 }

@@ -107,15 +107,16 @@ async fn a_database_that_hangs_is_told(url: &str) {
     assert!(store.insert(&key("a")).await.unwrap());
     let other = Beside::open(url).await;
     other.run("BEGIN; LOCK TABLE portcullis_api_keys").await.unwrap();
-    is_told(&store, Duration::from_secs(4)).await;
+    is_told(&store).await;
     other.run("COMMIT").await.unwrap();
     assert!(store.find("a").await.unwrap().is_some());
 }
 
-async fn is_told(store: &SqlStore, limit: Duration) {
+/// Within three seconds, and on a busy machine surely within ten.
+async fn is_told(store: &SqlStore) {
     let start = Instant::now();
     let error = store.find("a").await.unwrap_err();
-    assert!(start.elapsed() < limit, "{error} after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{error} after {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +127,7 @@ async fn an_outage_is_told_and_over_when_it_is_over() {
     for _ in 0..2 {
         postgres.stop();
         let (insert, revoke) = (key("b"), ApiKeyChange::Revoke(at(1)));
-        let told = is_told(&store, Duration::from_secs(3));
+        let told = is_told(&store);
         let (_, inserted, revoked, replaced) = tokio::join!(
             told,
             store.insert(&insert),
