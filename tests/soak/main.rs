@@ -75,6 +75,8 @@ pub struct Plan {
     pub at_once: Duration,
     /// How long an answer of the Redis of limits is waited for.
     pub limit_deadline: Duration,
+    /// Hundredths of a quota that nobody comes for while the machine stands still for longer than the burst lasts, a second.
+    pub lost: u32,
 }
 
 const FULL: Plan = Plan {
@@ -98,6 +100,7 @@ const FULL: Plan = Plan {
     usual: Duration::from_millis(50),
     at_once: Duration::from_millis(5),
     limit_deadline: Duration::from_millis(50),
+    lost: 0,
 };
 
 const SHORT: Plan = Plan {
@@ -122,6 +125,7 @@ const SHORT: Plan = Plan {
     usual: Duration::from_millis(500),
     at_once: Duration::from_millis(300),
     limit_deadline: Duration::from_millis(500),
+    lost: 10,
 };
 
 #[tokio::main]
