@@ -10,6 +10,8 @@ use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use crate::alphabet::{all, beyond};
+
 /// Reads from one end to the other.
 pub(super) struct Plain<'de> {
     text: &'de str,
@@ -23,9 +25,8 @@ pub(super) struct NotPlain;
 impl<'de> Plain<'de> {
     /// `None` if a byte stands in the document that has no place in a plain one: then a string ends at the next quote.
     pub(super) fn new(text: &'de str) -> Option<Self> {
-        // Without a branch in it the compiler looks at many bytes at once.
-        let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
-        text.bytes().fold(true, |all, byte| all & plain(byte)).then_some(Self { text, at: 0 })
+        let beside = |byte| beyond(byte, b' ', b'~') | 1_u8.saturating_sub(byte ^ b'\\');
+        all(text.as_bytes(), beside).then_some(Self { text, at: 0 })
     }
 
     /// Nothing may follow.
