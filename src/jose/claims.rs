@@ -127,25 +127,25 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
         skip: Skip<'_>,
     ) -> Result<Repeat, A::Error> {
         let claims = &mut self.claims;
-        match name {
-            "iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
-            "sub" => skip.once(&mut claims.sub, named(map)?),
-            "client_id" => skip.once(&mut claims.client_id, named(map)?),
-            "azp" => skip.once(&mut claims.azp, named(map)?),
-            "aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
-            "exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
-            "nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
-            "iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
-            "jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
-            "scope" => skip.once(&mut claims.scope, map.next_value()?),
-            "scp" => skip.once(&mut claims.scp, map.next_value()?),
-            "cnf" => {
+        match name.as_bytes() {
+            b"iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
+            b"sub" => skip.once(&mut claims.sub, named(map)?),
+            b"client_id" => skip.once(&mut claims.client_id, named(map)?),
+            b"azp" => skip.once(&mut claims.azp, named(map)?),
+            b"aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
+            b"exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
+            b"nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
+            b"iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
+            b"jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
+            b"scope" => skip.once(&mut claims.scope, map.next_value()?),
+            b"scp" => skip.once(&mut claims.scp, map.next_value()?),
+            b"cnf" => {
                 claims.bound = true;
                 skip.over(map)
             }
             // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and security events (RFC 8417), and of
             // introspection answers (RFC 9701), which name this very server as their audience.
-            "at_hash" | "c_hash" | "events" | "token_introspection" => {
+            b"at_hash" | b"c_hash" | b"events" | b"token_introspection" => {
                 claims.foreign = true;
                 skip.over(map)
             }
