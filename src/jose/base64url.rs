@@ -37,7 +37,9 @@ pub(super) fn decode_small<'b, const N: usize>(
 
 /// Decodes into a fresh vector; `None` if the text is not exact.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    ENGINE.decode(text).ok()
+    let mut bytes = Vec::with_capacity(decoded_len_estimate(text.len()));
+    ENGINE.decode_vec(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Encodes without padding.
