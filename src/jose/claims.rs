@@ -42,11 +42,10 @@ pub(crate) struct Claims<'b> {
 }
 
 impl<'b> Claims<'b> {
-    /// Parses them all; `audiences` are the names by which this server is known.
-    pub(super) fn parse(document: &'b str, audiences: &[String]) -> Result<Self, Reason> {
-        let empty = || Reader { claims: Claims::default(), audiences };
-        parse_plain_object(document, empty)
-            .map(|reader| reader.claims)
+    /// Reads them all, where there were none; `audiences` are the names by which this server is known.
+    pub(super) fn read(&mut self, document: &'b str, audiences: &[String]) -> Result<(), Reason> {
+        let mut reader = Reader { claims: self, audiences };
+        parse_plain_object(document, &mut reader, |reader| *reader.claims = Self::default())
             .map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
@@ -115,7 +114,7 @@ impl<'b> Claims<'b> {
 }
 
 struct Reader<'r, 'b> {
-    claims: Claims<'b>,
+    claims: &'r mut Claims<'b>,
     audiences: &'r [String],
 }
 
@@ -126,7 +125,7 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
         map: &mut A,
         skip: Skip<'_>,
     ) -> Result<Repeat, A::Error> {
-        let claims = &mut self.claims;
+        let claims = &mut *self.claims;
         match name.as_bytes() {
             b"iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
             b"sub" => skip.once(&mut claims.sub, named(map)?),
@@ -292,9 +291,14 @@ mod tests {
         }
     }
 
+    fn read<'b>(json: &'b str, audiences: &[String]) -> Result<Claims<'b>, Reason> {
+        let mut claims = Claims::default();
+        claims.read(json, audiences).map(|()| claims)
+    }
+
     fn judge(json: &str) -> Result<(), Reason> {
         let rules = rules();
-        Claims::parse(json, &rules.audiences)?.judge(&rules, NOW)
+        read(json, &rules.audiences)?.judge(&rules, NOW)
     }
 
     #[test]
@@ -354,7 +358,7 @@ mod tests {
 
     #[test]
     fn scopes_of_every_kind() {
-        let scopes = |json: &str| Claims::parse(json, &[]).and_then(|claims| claims.scopes());
+        let scopes = |json: &str| read(json, &[]).and_then(|claims| claims.scopes());
         for (json, expected) in [
             (r#"{}"#, ""),
             (r#"{"scope":"b a"}"#, "a b"),

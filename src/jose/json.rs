@@ -54,21 +54,22 @@ pub(crate) enum Repeat {
     ByName,
 }
 
-/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are.
+/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are. Where that fails,
+/// `forget` has the members as they were before.
 pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
     document: &'de str,
-    mut empty: impl FnMut() -> M,
-) -> Result<M, Fault> {
+    members: &mut M,
+    forget: impl FnOnce(&mut M),
+) -> Result<(), Fault> {
     if let Some(mut plain) = Plain::new(document) {
-        let (mut members, fault) = (empty(), Cell::new(Fault::Malformed));
-        let object = Object { members: &mut members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
+        let fault = Cell::new(Fault::Malformed);
+        let object = Object { members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
         if plain.deserialize_map(object).and_then(|()| plain.end()).is_ok() {
-            return Ok(members);
+            return Ok(());
         }
+        forget(members);
     }
-    // Not plain or not right: what was read so far does not count.
-    let mut members = empty();
-    parse_object(document.as_bytes(), &mut members).map(|()| members)
+    parse_object(document.as_bytes(), members)
 }
 
 /// Parses a whole document, which must be an object.

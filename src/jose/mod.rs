@@ -188,49 +188,50 @@ impl Seal<'_> {
 }
 
 /// An access token whose claims were parsed; nothing of it is verified.
-pub(crate) struct Token<'b> {
+pub(crate) struct Token<'c, 'b> {
     pub(crate) header: Said<'b>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) unverified: Unverified<'b>,
+    pub(crate) unverified: Unverified<'c, 'b>,
 }
 
 /// Claims together with the signature that would prove them.
-pub(crate) struct Unverified<'b> {
-    pub(crate) claims: Claims<'b>,
+pub(crate) struct Unverified<'c, 'b> {
+    pub(crate) claims: &'c Claims<'b>,
     document: &'b str,
     seal: Seal<'b>,
 }
 
-impl<'b> Token<'b> {
-    /// Opens it and parses its claims.
+impl<'c, 'b> Token<'c, 'b> {
+    /// Opens it and parses its claims, into `claims`: they are large, and would be moved from place to place.
     pub(crate) fn parse(
         parts: Parts<'b>,
         known: &'b Known<Header<'static>>,
         buffers: &'b mut Buffers,
+        claims: &'c mut Claims<'b>,
         rules: &Rules,
     ) -> Result<Self, Reason> {
         let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
         let Opened { header, algorithm, document, seal } = opened;
         let document = document.ok_or(Reason::ClaimsMalformed)?;
-        let claims = Claims::parse(document, &rules.audiences)?;
+        claims.read(document, &rules.audiences)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }
 }
 
-impl<'b> Unverified<'b> {
+impl<'c, 'b> Unverified<'c, 'b> {
     /// Verifies the signature; gives the key that did, too.
     pub(crate) fn verify<'k, K: AsRef<Jwk>>(
-        self,
+        &self,
         candidates: impl Iterator<Item = &'k K>,
-    ) -> Result<(Verified<'b>, &'k K), Reason> {
+    ) -> Result<(Verified<'c, 'b>, &'k K), Reason> {
         let key = self.seal.verify(candidates)?;
         Ok((Verified { claims: self.claims, document: self.document }, key))
     }
 }
 
 /// Claims that a key of their issuer signed. Made by [`Unverified::verify`] alone.
-pub(crate) struct Verified<'b> {
-    pub(crate) claims: Claims<'b>,
+pub(crate) struct Verified<'c, 'b> {
+    pub(crate) claims: &'c Claims<'b>,
     /// As they are written.
     pub(crate) document: &'b str,
 }

@@ -159,8 +159,10 @@ impl Judge {
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
         let known = self.headers.now();
-        let Token { header, algorithm, unverified } = Token::parse(parts, &known, buffers, &self.rules)?;
-        let claims = &unverified.claims;
+        let mut claims = Claims::default();
+        let token = Token::parse(parts, &known, buffers, &mut claims, &self.rules)?;
+        let Token { header, algorithm, unverified } = token;
+        let claims = unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
         claims.judge(&self.rules, now)?;
@@ -183,24 +185,21 @@ impl Judge {
     /// The one way from a token to a principal: only a verified one has it.
     fn principal(
         &self,
-        verified: &Verified<'_>,
+        verified: &Verified<'_, '_>,
         issuer: &Trusted,
         now: UnixTime,
     ) -> Result<(Principal, SystemTime), Reason> {
-        let claims = &verified.claims;
+        let claims = verified.claims;
         let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
-        let mut principal = Principal::builder("jwt")
+        // An empty name counts as none, and none in the token is empty.
+        let principal = Principal::builder("jwt")
             .within(verified.document)
             .issuer(Arc::clone(&issuer.id))
+            .subject(claims.sub.as_deref().unwrap_or_default())
+            .client_id(claims.client().unwrap_or_default())
             .scopes(self.scopes(claims)?)
             .expires_at(expires_at)
             .judged_at(now.into());
-        if let Some(subject) = claims.sub.as_deref() {
-            principal = principal.subject(subject);
-        }
-        if let Some(client) = claims.client() {
-            principal = principal.client_id(client);
-        }
         Ok((principal.build(), expires_at))
     }
 
