@@ -106,15 +106,24 @@ impl<'de, M: Members<'de>> Visitor<'de> for Object<'_, '_, M> {
     }
 }
 
+/// So many names are compared each with each.
+const FEW_NAMES: usize = 8;
+
 /// Member names of one object. More than a dozen or two spill to the heap.
 #[derive(Default)]
 struct Names<'de>(SmallVec<[Cow<'de, str>; 24]>);
 
 impl Names<'_> {
-    /// Compares after unescaping, as RFC 7515 §5.3 asks. Sorting keeps a document full of members cheap.
-    fn all_different<E: serde::de::Error>(mut self, skip: Skip<'_>) -> Result<(), E> {
-        self.0.sort_unstable();
-        let repeated = self.0.iter().zip(self.0.iter().skip(1)).any(|(one, next)| one == next);
+    /// Compares after unescaping, as RFC 7515 §5.3 asks. Few names are compared each with each; sorting keeps a document full of
+    /// members cheap.
+    fn all_different<E: serde::de::Error>(&mut self, skip: Skip<'_>) -> Result<(), E> {
+        let names = &mut *self.0;
+        let repeated = if names.len() > FEW_NAMES {
+            names.sort_unstable();
+            names.iter().zip(names.iter().skip(1)).any(|(one, next)| one == next)
+        } else {
+            names.iter().zip(1..).any(|(one, next)| names.iter().skip(next).any(|other| one == other))
+        };
         if repeated { Err(skip.fail(Fault::Duplicate)) } else { Ok(()) }
     }
 }
@@ -280,6 +289,19 @@ mod tests {
         let many: Vec<String> = (0..500).map(|number| format!("\"m{number}\":0")).collect();
         assert_eq!(parse(format!("{{{}}}", many.join(","))), Ok(()));
         assert_eq!(parse(format!("{{{},\"m250\":0}}", many.join(","))), Err(Fault::Duplicate));
+    }
+
+    #[test]
+    fn repeated_members_are_found_among_few_and_many() {
+        for len in 2..=FEW_NAMES + 4 {
+            let names: Vec<String> = (0..len).map(|number| format!("\"m{number}\":0")).collect();
+            assert_eq!(parse(format!("{{{}}}", names.join(","))), Ok(()), "{len}");
+            for (one, other) in (0..len).flat_map(|other| (0..other).map(move |one| (one, other))) {
+                let mut names = names.clone();
+                names[other] = names[one].clone();
+                assert_eq!(parse(format!("{{{}}}", names.join(","))), Err(Fault::Duplicate), "{one} {other}");
+            }
+        }
     }
 
     #[test]
