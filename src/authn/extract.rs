@@ -46,17 +46,15 @@ impl<'a> Found<'a> {
     /// The credential, if it is well-formed. One whose verdict is known need not be looked at again.
     pub(crate) fn credential(self, presentations: &'a [Presentation]) -> Result<Credential<'a>, Reason> {
         let presentation = presentations.get(self.place).ok_or(Reason::CredentialUnrecognized)?;
-        let text = match presentation.header_name() {
-            None => token68(self.bytes),
-            Some(_) => key_text(self.bytes),
-        };
-        match text {
-            Some(text) => Ok(Credential::new(presentation, text)),
+        let by_scheme = presentation.header_name().is_none();
+        let right = if by_scheme { is_token68(self.bytes) } else { is_key_text(self.bytes) };
+        if right {
+            Ok(Credential::of_ascii(presentation, self.bytes))
+        } else if by_scheme && self.bytes.contains(&b',') {
             // A list of two credentials in one line is no credential (RFC 9110 §5.3); it is said apart, since it is a trick.
-            None if presentation.header_name().is_none() && self.bytes.contains(&b',') => {
-                Err(Reason::SeveralCredentials)
-            }
-            None => Err(Reason::AuthorizationMalformed),
+            Err(Reason::SeveralCredentials)
+        } else {
+            Err(Reason::AuthorizationMalformed)
         }
     }
 }
@@ -102,17 +100,15 @@ fn refusal_of(bytes: &[u8]) -> Reason {
 }
 
 /// A key in a header of its own: visible ASCII, no spaces.
-fn key_text(bytes: &[u8]) -> Option<&str> {
-    let visible = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic);
-    std::str::from_utf8(bytes).ok().filter(|_| visible)
+fn is_key_text(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 /// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
-pub(super) fn token68(bytes: &[u8]) -> Option<&str> {
+pub(super) fn is_token68(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
-    let body = bytes.get(..bytes.len().saturating_sub(padding))?;
-    let right = !body.is_empty() && (all(body, beside_usual) || all(body, beside_token68));
-    if right { std::str::from_utf8(bytes).ok() } else { None }
+    let body = bytes.get(..bytes.len().saturating_sub(padding)).unwrap_or_default();
+    !body.is_empty() && (all(body, beside_usual) || all(body, beside_token68))
 }
 
 /// Zero for what tokens are made of that are written in base64url: letters, digits, `_`, and `- . /`, which stand before the digits.
@@ -206,7 +202,7 @@ mod tests {
                 for byte in (0..=u8::MAX).filter(|byte| *byte != b'=') {
                     let mut text = vec![b'a'; len];
                     text[place] = byte;
-                    assert_eq!(token68(&text).is_some(), right(byte), "{byte} at {place} of {len}");
+                    assert_eq!(is_token68(&text), right(byte), "{byte} at {place} of {len}");
                 }
             }
         }

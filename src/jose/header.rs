@@ -30,7 +30,7 @@ pub(crate) struct Header<'b> {
 }
 
 impl<'b> Header<'b> {
-    pub(super) fn parse(encoded: &str, buffer: &'b mut HeaderBuffer) -> Result<Self, Reason> {
+    pub(super) fn parse(encoded: &[u8], buffer: &'b mut HeaderBuffer) -> Result<Self, Reason> {
         // Four characters hold three bytes.
         if encoded.len() > MAX_HEADER_LEN.div_ceil(3).saturating_mul(4) {
             return Err(Reason::HeaderTooLong);
