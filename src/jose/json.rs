@@ -138,10 +138,11 @@ pub(crate) struct Skip<'f> {
 impl Skip<'_> {
     /// Fills the place of a member that may stand once.
     pub(crate) fn once<T, E: serde::de::Error>(self, place: &mut Option<T>, value: T) -> Result<Repeat, E> {
-        match place.replace(value) {
-            None => Ok(Repeat::Noticed),
-            Some(_) => Err(self.fail(Fault::Duplicate)),
+        if place.is_some() {
+            return Err(self.fail(Fault::Duplicate));
         }
+        *place = Some(value);
+        Ok(Repeat::Noticed)
     }
 
     /// Walks over a member that is of no interest.
