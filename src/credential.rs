@@ -72,7 +72,8 @@ impl Eq for Presentation {}
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
     presentation: &'a Presentation,
-    secret: &'a str,
+    /// A text. Most are only decoded, which asks for no text.
+    secret: &'a [u8],
 }
 
 impl<'a> Credential<'a> {
@@ -81,6 +82,11 @@ impl<'a> Credential<'a> {
     /// What a layer extracts is visible ASCII without spaces; nothing here checks that again.
     #[must_use]
     pub const fn new(presentation: &'a Presentation, secret: &'a str) -> Self {
+        Self { presentation, secret: secret.as_bytes() }
+    }
+
+    /// Takes what was found to be ASCII.
+    pub(crate) const fn of_ascii(presentation: &'a Presentation, secret: &'a [u8]) -> Self {
         Self { presentation, secret }
     }
 
@@ -96,13 +102,22 @@ impl<'a> Credential<'a> {
     /// Compare digests of it in constant time, never log it, never put it into an error.
     #[must_use]
     pub const fn expose(&self) -> &'a str {
+        match std::str::from_utf8(self.secret) {
+            Ok(secret) => secret,
+            Err(_) => "",
+        }
+    }
+
+    /// The secret itself, byte by byte.
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.secret
     }
 
     /// A copy that outlives the request and is wiped when dropped, for authenticators that must wait.
     #[must_use]
     pub fn to_secret(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.secret.to_owned())
+        Zeroizing::new(self.expose().to_owned())
     }
 }
 

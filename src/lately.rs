@@ -19,7 +19,7 @@ pub(crate) struct Lately<T> {
 }
 
 struct Read<T> {
-    text: Box<str>,
+    text: Box<[u8]>,
     meaning: T,
 }
 
@@ -32,12 +32,12 @@ impl<T> Lately<T> {
     }
 
     /// Remembers a text that was not known, now and then. To be called only when all of the token was found right.
-    pub(crate) fn learn(&self, text: &str, meaning: impl FnOnce() -> T) {
+    pub(crate) fn learn(&self, text: impl AsRef<[u8]>, meaning: impl FnOnce() -> T) {
         let known = self.known.load();
         let seldom = self.unknown.fetch_add(1, Ordering::Relaxed).is_multiple_of(SELDOM);
         if known.len() < MAX || seldom {
             let oldest = known.len().saturating_sub(MAX.saturating_sub(1));
-            let read = Arc::new(Read { text: text.into(), meaning: meaning() });
+            let read = Arc::new(Read { text: text.as_ref().into(), meaning: meaning() });
             // What somebody else learns at the same time may be forgotten, until the next token.
             self.known.store(Arc::new(known.iter().skip(oldest).cloned().chain([read]).collect()));
         }
@@ -45,8 +45,8 @@ impl<T> Lately<T> {
 }
 
 impl<T> Known<T> {
-    pub(crate) fn find(&self, text: &str) -> Option<&T> {
-        self.0.iter().find(|read| *read.text == *text).map(|read| &read.meaning)
+    pub(crate) fn find(&self, text: impl AsRef<[u8]>) -> Option<&T> {
+        self.0.iter().find(|read| *read.text == *text.as_ref()).map(|read| &read.meaning)
     }
 }
 

@@ -85,6 +85,7 @@
 #![warn(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod alphabet;
 #[cfg(feature = "api-keys")]
 pub mod api_key;
 pub mod authn;

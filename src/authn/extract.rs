@@ -3,6 +3,7 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::alphabet::{all, beyond};
 use crate::credential::{Credential, Presentation, is_token};
 use crate::error::Reason;
 
@@ -45,17 +46,15 @@ impl<'a> Found<'a> {
     /// The credential, if it is well-formed. One whose verdict is known need not be looked at again.
     pub(crate) fn credential(self, presentations: &'a [Presentation]) -> Result<Credential<'a>, Reason> {
         let presentation = presentations.get(self.place).ok_or(Reason::CredentialUnrecognized)?;
-        let text = match presentation.header_name() {
-            None => token68(self.bytes),
-            Some(_) => key_text(self.bytes),
-        };
-        match text {
-            Some(text) => Ok(Credential::new(presentation, text)),
+        let by_scheme = presentation.header_name().is_none();
+        let right = if by_scheme { is_token68(self.bytes) } else { is_key_text(self.bytes) };
+        if right {
+            Ok(Credential::of_ascii(presentation, self.bytes))
+        } else if by_scheme && self.bytes.contains(&b',') {
             // A list of two credentials in one line is no credential (RFC 9110 §5.3); it is said apart, since it is a trick.
-            None if presentation.header_name().is_none() && self.bytes.contains(&b',') => {
-                Err(Reason::SeveralCredentials)
-            }
-            None => Err(Reason::AuthorizationMalformed),
+            Err(Reason::SeveralCredentials)
+        } else {
+            Err(Reason::AuthorizationMalformed)
         }
     }
 }
@@ -103,33 +102,25 @@ fn refusal_of(bytes: &[u8]) -> Reason {
 }
 
 /// A key in a header of its own: visible ASCII, no spaces.
-fn key_text(bytes: &[u8]) -> Option<&str> {
-    let visible = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic);
-    std::str::from_utf8(bytes).ok().filter(|_| visible)
+fn is_key_text(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 /// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
-pub(super) fn token68(bytes: &[u8]) -> Option<&str> {
+pub(super) fn is_token68(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
-    let body = bytes.get(..bytes.len().saturating_sub(padding))?;
-    let right = !body.is_empty() && (all(body, is_usual) || all(body, is_token68));
-    if right { std::str::from_utf8(bytes).ok() } else { None }
+    let body = bytes.get(..bytes.len().saturating_sub(padding)).unwrap_or_default();
+    !body.is_empty() && (all(body, beside_usual) || all(body, beside_token68))
 }
 
-/// Without a branch in it the compiler looks at many bytes at once; tokens are long.
-fn all(bytes: &[u8], right: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(true, |all, byte| all & right(*byte))
+/// Zero for what tokens are made of that are written in base64url: letters, digits, `_`, and `- . /`, which stand before the digits.
+fn beside_usual(byte: u8) -> u8 {
+    beyond(byte | 0x20, b'a', b'z').min(beyond(byte, b'-', b'9')).min(byte ^ b'_')
 }
 
-/// What tokens are made of that are written in base64url: letters, digits, `_`, and `- . /`, which stand before the digits.
-const fn is_usual(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    letter | (byte.wrapping_sub(b'-') <= b'9' - b'-') | (byte == b'_')
-}
-
-/// Letters, digits, and `- . _ ~ + /`.
-const fn is_token68(byte: u8) -> bool {
-    is_usual(byte) | (byte == b'+') | (byte == b'~')
+/// Zero for letters, digits, and `- . _ ~ + /`.
+fn beside_token68(byte: u8) -> u8 {
+    beside_usual(byte).min(byte ^ b'+').min(byte ^ b'~')
 }
 
 #[cfg(test)]
@@ -199,7 +190,23 @@ mod tests {
     fn the_alphabet_is_exactly_that_of_token68() {
         for byte in 0..=u8::MAX {
             let right = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-            assert_eq!(is_token68(byte), right, "{byte}");
+            assert_eq!(beside_token68(byte) == 0, right, "{byte}");
+            assert_eq!(beside_usual(byte) == 0, right && !b"~+".contains(&byte), "{byte}");
+        }
+    }
+
+    /// Long texts are looked at many bytes at a time.
+    #[test]
+    fn no_byte_of_a_long_text_is_passed_over() {
+        let right = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+        for len in [1, 2, 15, 16, 17, 31, 32, 33, 50] {
+            for place in 0..len {
+                for byte in (0..=u8::MAX).filter(|byte| *byte != b'=') {
+                    let mut text = vec![b'a'; len];
+                    text[place] = byte;
+                    assert_eq!(is_token68(&text), right(byte), "{byte} at {place} of {len}");
+                }
+            }
         }
     }
 

@@ -19,14 +19,14 @@ static ENGINE: LazyLock<GeneralPurpose> =
     LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD));
 
 /// Decodes a text; `None` if it is not exact, or what it holds is not UTF-8.
-pub(super) fn decode_text(text: &str) -> Option<String> {
+pub(super) fn decode_text(text: &[u8]) -> Option<String> {
     decode(text).and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 /// Decodes onto the stack where it fits there; `None` if the text is not exact. Only what is needed is zeroed: tokens are short
 /// beside what they may be.
 pub(super) fn decode_small<'b, const N: usize>(
-    text: &str,
+    text: &[u8],
     buffer: &'b mut SmallVec<[u8; N]>,
 ) -> Option<&'b [u8]> {
     buffer.clear();
@@ -36,8 +36,11 @@ pub(super) fn decode_small<'b, const N: usize>(
 }
 
 /// Decodes into a fresh vector; `None` if the text is not exact.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    ENGINE.decode(text).ok()
+pub(super) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    let text = text.as_ref();
+    let mut bytes = Vec::with_capacity(decoded_len_estimate(text.len()));
+    ENGINE.decode_vec(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Encodes without padding.

@@ -42,11 +42,10 @@ pub(crate) struct Claims<'b> {
 }
 
 impl<'b> Claims<'b> {
-    /// Parses them all; `audiences` are the names by which this server is known.
-    pub(super) fn parse(document: &'b str, audiences: &[String]) -> Result<Self, Reason> {
-        let empty = || Reader { claims: Claims::default(), audiences };
-        parse_plain_object(document, empty)
-            .map(|reader| reader.claims)
+    /// Reads them all, where there were none; `audiences` are the names by which this server is known.
+    pub(super) fn read(&mut self, document: &'b str, audiences: &[String]) -> Result<(), Reason> {
+        let mut reader = Reader { claims: self, audiences };
+        parse_plain_object(document, &mut reader, |reader| *reader.claims = Self::default())
             .map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
@@ -115,7 +114,7 @@ impl<'b> Claims<'b> {
 }
 
 struct Reader<'r, 'b> {
-    claims: Claims<'b>,
+    claims: &'r mut Claims<'b>,
     audiences: &'r [String],
 }
 
@@ -126,26 +125,26 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
         map: &mut A,
         skip: Skip<'_>,
     ) -> Result<Repeat, A::Error> {
-        let claims = &mut self.claims;
-        match name {
-            "iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
-            "sub" => skip.once(&mut claims.sub, named(map)?),
-            "client_id" => skip.once(&mut claims.client_id, named(map)?),
-            "azp" => skip.once(&mut claims.azp, named(map)?),
-            "aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
-            "exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
-            "nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
-            "iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
-            "jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
-            "scope" => skip.once(&mut claims.scope, map.next_value()?),
-            "scp" => skip.once(&mut claims.scp, map.next_value()?),
-            "cnf" => {
+        let claims = &mut *self.claims;
+        match name.as_bytes() {
+            b"iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
+            b"sub" => skip.once(&mut claims.sub, named(map)?),
+            b"client_id" => skip.once(&mut claims.client_id, named(map)?),
+            b"azp" => skip.once(&mut claims.azp, named(map)?),
+            b"aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
+            b"exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
+            b"nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
+            b"iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
+            b"jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
+            b"scope" => skip.once(&mut claims.scope, map.next_value()?),
+            b"scp" => skip.once(&mut claims.scp, map.next_value()?),
+            b"cnf" => {
                 claims.bound = true;
                 skip.over(map)
             }
             // Marks of ID tokens (OpenID Connect Core §3.1.3.6), of logout tokens and security events (RFC 8417), and of
             // introspection answers (RFC 9701), which name this very server as their audience.
-            "at_hash" | "c_hash" | "events" | "token_introspection" => {
+            b"at_hash" | b"c_hash" | b"events" | b"token_introspection" => {
                 claims.foreign = true;
                 skip.over(map)
             }
@@ -292,9 +291,14 @@ mod tests {
         }
     }
 
+    fn read<'b>(json: &'b str, audiences: &[String]) -> Result<Claims<'b>, Reason> {
+        let mut claims = Claims::default();
+        claims.read(json, audiences).map(|()| claims)
+    }
+
     fn judge(json: &str) -> Result<(), Reason> {
         let rules = rules();
-        Claims::parse(json, &rules.audiences)?.judge(&rules, NOW)
+        read(json, &rules.audiences)?.judge(&rules, NOW)
     }
 
     #[test]
@@ -354,7 +358,7 @@ mod tests {
 
     #[test]
     fn scopes_of_every_kind() {
-        let scopes = |json: &str| Claims::parse(json, &[]).and_then(|claims| claims.scopes());
+        let scopes = |json: &str| read(json, &[]).and_then(|claims| claims.scopes());
         for (json, expected) in [
             (r#"{}"#, ""),
             (r#"{"scope":"b a"}"#, "a b"),

@@ -30,7 +30,7 @@ pub(crate) struct Header<'b> {
 }
 
 impl<'b> Header<'b> {
-    pub(super) fn parse(encoded: &str, buffer: &'b mut HeaderBuffer) -> Result<Self, Reason> {
+    pub(super) fn parse(encoded: &[u8], buffer: &'b mut HeaderBuffer) -> Result<Self, Reason> {
         // Four characters hold three bytes.
         if encoded.len() > MAX_HEADER_LEN.div_ceil(3).saturating_mul(4) {
             return Err(Reason::HeaderTooLong);
@@ -40,7 +40,10 @@ impl<'b> Header<'b> {
             return Err(Reason::HeaderTooLong);
         }
         let document = std::str::from_utf8(document).map_err(|_| Reason::HeaderMalformed)?;
-        parse_plain_object(document, Self::default).map_err(|fault| fault.reason(Reason::HeaderMalformed))
+        let mut header = Self::default();
+        parse_plain_object(document, &mut header, |header| *header = Self::default())
+            .map_err(|fault| fault.reason(Reason::HeaderMalformed))?;
+        Ok(header)
     }
 
     pub(super) fn to_owned(&self) -> Header<'static> {

@@ -54,21 +54,22 @@ pub(crate) enum Repeat {
     ByName,
 }
 
-/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are.
+/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are. Where that fails,
+/// `forget` has the members as they were before.
 pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
     document: &'de str,
-    mut empty: impl FnMut() -> M,
-) -> Result<M, Fault> {
+    members: &mut M,
+    forget: impl FnOnce(&mut M),
+) -> Result<(), Fault> {
     if let Some(mut plain) = Plain::new(document) {
-        let (mut members, fault) = (empty(), Cell::new(Fault::Malformed));
-        let object = Object { members: &mut members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
+        let fault = Cell::new(Fault::Malformed);
+        let object = Object { members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
         if plain.deserialize_map(object).and_then(|()| plain.end()).is_ok() {
-            return Ok(members);
+            return Ok(());
         }
+        forget(members);
     }
-    // Not plain or not right: what was read so far does not count.
-    let mut members = empty();
-    parse_object(document.as_bytes(), &mut members).map(|()| members)
+    parse_object(document.as_bytes(), members)
 }
 
 /// Parses a whole document, which must be an object.
@@ -105,15 +106,24 @@ impl<'de, M: Members<'de>> Visitor<'de> for Object<'_, '_, M> {
     }
 }
 
+/// So many names are compared each with each.
+const FEW_NAMES: usize = 8;
+
 /// Member names of one object. More than a dozen or two spill to the heap.
 #[derive(Default)]
 struct Names<'de>(SmallVec<[Cow<'de, str>; 24]>);
 
 impl Names<'_> {
-    /// Compares after unescaping, as RFC 7515 §5.3 asks. Sorting keeps a document full of members cheap.
-    fn all_different<E: serde::de::Error>(mut self, skip: Skip<'_>) -> Result<(), E> {
-        self.0.sort_unstable();
-        let repeated = self.0.iter().zip(self.0.iter().skip(1)).any(|(one, next)| one == next);
+    /// Compares after unescaping, as RFC 7515 §5.3 asks. Few names are compared each with each; sorting keeps a document full of
+    /// members cheap.
+    fn all_different<E: serde::de::Error>(&mut self, skip: Skip<'_>) -> Result<(), E> {
+        let names = &mut *self.0;
+        let repeated = if names.len() > FEW_NAMES {
+            names.sort_unstable();
+            names.iter().zip(names.iter().skip(1)).any(|(one, next)| one == next)
+        } else {
+            names.iter().zip(1..).any(|(one, next)| names.iter().skip(next).any(|other| one == other))
+        };
         if repeated { Err(skip.fail(Fault::Duplicate)) } else { Ok(()) }
     }
 }
@@ -128,10 +138,11 @@ pub(crate) struct Skip<'f> {
 impl Skip<'_> {
     /// Fills the place of a member that may stand once.
     pub(crate) fn once<T, E: serde::de::Error>(self, place: &mut Option<T>, value: T) -> Result<Repeat, E> {
-        match place.replace(value) {
-            None => Ok(Repeat::Noticed),
-            Some(_) => Err(self.fail(Fault::Duplicate)),
+        if place.is_some() {
+            return Err(self.fail(Fault::Duplicate));
         }
+        *place = Some(value);
+        Ok(Repeat::Noticed)
     }
 
     /// Walks over a member that is of no interest.
@@ -279,6 +290,19 @@ mod tests {
         let many: Vec<String> = (0..500).map(|number| format!("\"m{number}\":0")).collect();
         assert_eq!(parse(format!("{{{}}}", many.join(","))), Ok(()));
         assert_eq!(parse(format!("{{{},\"m250\":0}}", many.join(","))), Err(Fault::Duplicate));
+    }
+
+    #[test]
+    fn repeated_members_are_found_among_few_and_many() {
+        for len in 2..=FEW_NAMES + 4 {
+            let names: Vec<String> = (0..len).map(|number| format!("\"m{number}\":0")).collect();
+            assert_eq!(parse(format!("{{{}}}", names.join(","))), Ok(()), "{len}");
+            for (one, other) in (0..len).flat_map(|other| (0..other).map(move |one| (one, other))) {
+                let mut names = names.clone();
+                names[other] = names[one].clone();
+                assert_eq!(parse(format!("{{{}}}", names.join(","))), Err(Fault::Duplicate), "{one} {other}");
+            }
+        }
     }
 
     #[test]

@@ -52,16 +52,16 @@ pub(crate) type KnownHeaders = Lately<Header<'static>>;
 /// The three parts of a compact token, still encoded.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'t> {
-    header: &'t str,
-    claims: &'t str,
-    signature: &'t str,
+    header: &'t [u8],
+    claims: &'t [u8],
+    signature: &'t [u8],
     /// What was signed: the first two parts with their dot, as received.
-    signed: &'t str,
+    signed: &'t [u8],
 }
 
 impl<'t> Parts<'t> {
     /// Looks at the length before anything else, and at no more than the first dots of a token that has thousands.
-    pub(crate) fn split(token: &'t str, max_len: usize) -> Result<Self, Reason> {
+    pub(crate) fn split(token: &'t [u8], max_len: usize) -> Result<Self, Reason> {
         if token.len() > max_len {
             return Err(Reason::TokenTooLong);
         }
@@ -69,7 +69,7 @@ impl<'t> Parts<'t> {
         let (claims, signature) = split_dot(rest).ok_or(Reason::TokenMalformed)?;
         if split_dot(signature).is_some() {
             // RFC 7516 §7.1: five parts are a JWE.
-            let encrypted = signature.splitn(4, '.').count() == 3;
+            let encrypted = signature.splitn(4, |byte| *byte == b'.').count() == 3;
             return Err(if encrypted { Reason::TokenEncrypted } else { Reason::TokenMalformed });
         }
         let signed_len = token.len().saturating_sub(signature.len()).saturating_sub(1);
@@ -95,8 +95,8 @@ impl<'t> Parts<'t> {
 }
 
 /// `split_once('.')`, with a search that looks at many bytes at once.
-fn split_dot(text: &str) -> Option<(&str, &str)> {
-    let dot = memchr::memchr(b'.', text.as_bytes())?;
+fn split_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = memchr::memchr(b'.', text)?;
     Some((text.get(..dot)?, text.get(dot.saturating_add(1)..)?))
 }
 
@@ -182,55 +182,56 @@ impl Seal<'_> {
         let signature = base64url::decode_small(self.0.signature, &mut signature)
             .filter(|signature| signature.len() <= MAX_SIGNATURE_LEN)
             .ok_or(Reason::SignatureMalformed)?;
-        let signed = |key: &&K| key.as_ref().verify(self.0.signed.as_bytes(), signature);
+        let signed = |key: &&K| key.as_ref().verify(self.0.signed, signature);
         candidates.take(MAX_CANDIDATES).find(signed).ok_or(Reason::SignatureInvalid)
     }
 }
 
 /// An access token whose claims were parsed; nothing of it is verified.
-pub(crate) struct Token<'b> {
+pub(crate) struct Token<'c, 'b> {
     pub(crate) header: Said<'b>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) unverified: Unverified<'b>,
+    pub(crate) unverified: Unverified<'c, 'b>,
 }
 
 /// Claims together with the signature that would prove them.
-pub(crate) struct Unverified<'b> {
-    pub(crate) claims: Claims<'b>,
+pub(crate) struct Unverified<'c, 'b> {
+    pub(crate) claims: &'c Claims<'b>,
     document: &'b str,
     seal: Seal<'b>,
 }
 
-impl<'b> Token<'b> {
-    /// Opens it and parses its claims.
+impl<'c, 'b> Token<'c, 'b> {
+    /// Opens it and parses its claims, into `claims`: they are large, and would be moved from place to place.
     pub(crate) fn parse(
         parts: Parts<'b>,
         known: &'b Known<Header<'static>>,
         buffers: &'b mut Buffers,
+        claims: &'c mut Claims<'b>,
         rules: &Rules,
     ) -> Result<Self, Reason> {
         let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
         let Opened { header, algorithm, document, seal } = opened;
         let document = document.ok_or(Reason::ClaimsMalformed)?;
-        let claims = Claims::parse(document, &rules.audiences)?;
+        claims.read(document, &rules.audiences)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }
 }
 
-impl<'b> Unverified<'b> {
+impl<'c, 'b> Unverified<'c, 'b> {
     /// Verifies the signature; gives the key that did, too.
     pub(crate) fn verify<'k, K: AsRef<Jwk>>(
-        self,
+        &self,
         candidates: impl Iterator<Item = &'k K>,
-    ) -> Result<(Verified<'b>, &'k K), Reason> {
+    ) -> Result<(Verified<'c, 'b>, &'k K), Reason> {
         let key = self.seal.verify(candidates)?;
         Ok((Verified { claims: self.claims, document: self.document }, key))
     }
 }
 
 /// Claims that a key of their issuer signed. Made by [`Unverified::verify`] alone.
-pub(crate) struct Verified<'b> {
-    pub(crate) claims: Claims<'b>,
+pub(crate) struct Verified<'c, 'b> {
+    pub(crate) claims: &'c Claims<'b>,
     /// As they are written.
     pub(crate) document: &'b str,
 }

@@ -10,10 +10,11 @@ use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use crate::alphabet::{all, beyond};
+
 /// Reads from one end to the other.
 pub(super) struct Plain<'de> {
-    text: &'de str,
-    at: usize,
+    rest: &'de str,
 }
 
 /// Not plain, or not right: serde_json will tell.
@@ -23,76 +24,57 @@ pub(super) struct NotPlain;
 impl<'de> Plain<'de> {
     /// `None` if a byte stands in the document that has no place in a plain one: then a string ends at the next quote.
     pub(super) fn new(text: &'de str) -> Option<Self> {
-        // Without a branch in it the compiler looks at many bytes at once.
-        let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'\\');
-        text.bytes().fold(true, |all, byte| all & plain(byte)).then_some(Self { text, at: 0 })
+        let beside = |byte| beyond(byte, b' ', b'~') | 1_u8.saturating_sub(byte ^ b'\\');
+        all(text.as_bytes(), beside).then_some(Self { rest: text })
     }
 
     /// Nothing may follow.
     pub(super) const fn end(&self) -> Result<(), NotPlain> {
-        if self.at == self.text.len() { Ok(()) } else { Err(NotPlain) }
-    }
-
-    fn rest(&self) -> &'de [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
+        if self.rest.is_empty() { Ok(()) } else { Err(NotPlain) }
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.rest.as_bytes().first().copied()
     }
 
-    fn skip(&mut self, len: usize) {
-        self.at = self.at.saturating_add(len);
-    }
-
-    fn take(&mut self, byte: u8) -> Result<(), NotPlain> {
-        if self.peek() != Some(byte) {
-            return Err(NotPlain);
-        }
-        self.skip(1);
+    fn take(&mut self, mark: char) -> Result<(), NotPlain> {
+        self.rest = self.rest.strip_prefix(mark).ok_or(NotPlain)?;
         Ok(())
     }
 
-    /// A string that is short, as the names of members are.
-    fn name(&mut self) -> Result<&'de str, NotPlain> {
-        self.take(b'"')?;
-        let len = self.rest().iter().position(|byte| *byte == b'"').ok_or(NotPlain)?;
-        self.text_of(len)
-    }
-
     fn string(&mut self) -> Result<&'de str, NotPlain> {
-        self.take(b'"')?;
-        let len = memchr::memchr(b'"', self.rest()).ok_or(NotPlain)?;
-        self.text_of(len)
-    }
-
-    /// What stands before the quote that comes next.
-    fn text_of(&mut self, len: usize) -> Result<&'de str, NotPlain> {
-        let text = self.text.get(self.at..self.at.saturating_add(len)).ok_or(NotPlain)?;
-        self.skip(len.saturating_add(1));
+        let text = self.rest.strip_prefix('"').ok_or(NotPlain)?;
+        let len = before_quote(text.as_bytes()).ok_or(NotPlain)?;
+        let (text, behind) = text.split_at_checked(len).ok_or(NotPlain)?;
+        self.rest = behind.strip_prefix('"').ok_or(NotPlain)?;
         Ok(text)
     }
 
-    /// Digits without sign, fraction or exponent, few enough for 64 bits.
+    /// Digits without sign, fraction or exponent, so few that they surely fit into 64 bits.
     fn integer(&mut self) -> Result<u64, NotPlain> {
-        let (mut value, mut digits) = (0_u64, 0);
-        for byte in self.rest().iter().take_while(|byte| byte.is_ascii_digit()) {
-            let digit = u64::from(byte.wrapping_sub(b'0'));
-            value = value.checked_mul(10).and_then(|value| value.checked_add(digit)).ok_or(NotPlain)?;
-            digits = usize::saturating_add(digits, 1);
+        const MOST: usize = 19;
+        let text = self.rest.as_bytes();
+        let (mut value, mut digits) = match text.first_chunk().and_then(eight_digits) {
+            Some(value) => (value, 8),
+            None => (0, 0_usize),
+        };
+        for byte in text.iter().skip(digits) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value.wrapping_mul(10).wrapping_add(digit.into());
+            digits = digits.wrapping_add(1);
         }
-        if digits > 1 && self.peek() == Some(b'0') {
+        if digits > MOST || digits > 1 && self.peek() == Some(b'0') {
             return Err(NotPlain);
         }
-        self.skip(digits);
+        self.rest = self.rest.get(digits..).ok_or(NotPlain)?;
         Ok(value)
     }
 
     fn literal(&mut self, literal: &str) -> Result<(), NotPlain> {
-        if !self.rest().starts_with(literal.as_bytes()) {
-            return Err(NotPlain);
-        }
-        self.skip(literal.len());
+        self.rest = self.rest.strip_prefix(literal).ok_or(NotPlain)?;
         Ok(())
     }
 }
@@ -105,11 +87,11 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
             b'"' => visitor.visit_borrowed_str(self.string()?),
             b'0'..=b'9' => visitor.visit_u64(self.integer()?),
             b'{' => {
-                self.skip(1);
+                self.take('{')?;
                 visitor.visit_map(Inside { plain: self, first: true })
             }
             b'[' => {
-                self.skip(1);
+                self.take('[')?;
                 visitor.visit_seq(Inside { plain: self, first: true })
             }
             b't' => self.literal("true").and_then(|()| visitor.visit_bool(true)),
@@ -129,6 +111,37 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
     }
 }
 
+/// How many bytes stand before the first quote, where all are ASCII. Names and values are short, so eight are looked at in one word.
+fn before_quote(text: &[u8]) -> Option<usize> {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (mut before, mut rest) = (0_usize, text);
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        // The first byte that becomes zero is the first that borrows.
+        let quotes = (u64::from_le_bytes(*word) ^ QUOTES).wrapping_sub(ONES) & HIGHEST;
+        if quotes != 0 {
+            return Some(before.wrapping_add(usize::try_from(quotes.trailing_zeros() / 8).ok()?));
+        }
+        (before, rest) = (before.wrapping_add(8), behind);
+    }
+    let last = rest.iter().position(|byte| *byte == b'"')?;
+    Some(before.wrapping_add(last))
+}
+
+/// The number that eight digits are.
+fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+    // Digits become 0 to 9, and all else that is ASCII more.
+    let digits = u64::from_le_bytes(*text) ^ 0x3030_3030_3030_3030;
+    if digits.wrapping_add(0x7676_7676_7676_7676) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    // Neighbours are joined to numbers of two digits, of four, and of eight.
+    let twos = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
+}
+
 /// Within an object or an array. Who does not read it to its end leaves a rest, which is no plain document.
 struct Inside<'p, 'de> {
     plain: &'p mut Plain<'de>,
@@ -137,13 +150,13 @@ struct Inside<'p, 'de> {
 
 impl Inside<'_, '_> {
     /// Whether there is another element before the closing bracket.
-    fn more(&mut self, close: u8) -> Result<bool, NotPlain> {
-        if self.plain.peek() == Some(close) {
-            self.plain.skip(1);
+    fn more(&mut self, close: char) -> Result<bool, NotPlain> {
+        if let Some(behind) = self.plain.rest.strip_prefix(close) {
+            self.plain.rest = behind;
             return Ok(false);
         }
         if !std::mem::take(&mut self.first) {
-            self.plain.take(b',')?;
+            self.plain.take(',')?;
         }
         Ok(true)
     }
@@ -153,15 +166,15 @@ impl<'de> MapAccess<'de> for Inside<'_, 'de> {
     type Error = NotPlain;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, NotPlain> {
-        if !self.more(b'}')? {
+        if !self.more('}')? {
             return Ok(None);
         }
-        let name = self.plain.name()?;
+        let name = self.plain.string()?;
         seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NotPlain> {
-        self.plain.take(b':')?;
+        self.plain.take(':')?;
         seed.deserialize(&mut *self.plain)
     }
 }
@@ -170,7 +183,7 @@ impl<'de> SeqAccess<'de> for Inside<'_, 'de> {
     type Error = NotPlain;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, NotPlain> {
-        if self.more(b']')? { seed.deserialize(&mut *self.plain).map(Some) } else { Ok(None) }
+        if self.more(']')? { seed.deserialize(&mut *self.plain).map(Some) } else { Ok(None) }
     }
 }
 
@@ -211,7 +224,7 @@ mod tests {
     fn what_is_plain_is_read() {
         for text in [
             r#"{}"#,
-            r#"{"a":"b","c":[],"d":[1,"x",{"e":null}],"f":true,"g":false,"h":0,"i":18446744073709551615}"#,
+            r#"{"a":"b","c":[],"d":[1,"x",{"e":null}],"f":true,"g":false,"h":0,"i":9999999999999999999}"#,
             r#""""#,
             "[[[]]]",
         ] {
@@ -249,7 +262,9 @@ mod tests {
             "-1",
             "1.5",
             "1e3",
-            "18446744073709551616",
+            "10000000000000000000",
+            "00000000",
+            "0000000000",
             "nul",
             "truefalse",
             "tru",
@@ -260,7 +275,46 @@ mod tests {
         }
     }
 
+    /// Eight bytes are looked at in one word.
+    #[test]
+    fn the_first_quote_is_found_behind_any_byte() {
+        for byte in (0..0x80).filter(|byte| *byte != b'"') {
+            for len in 0..=40 {
+                assert_eq!(before_quote(&vec![byte; len]), None, "{byte} {len}");
+                for place in 0..len {
+                    let mut text = vec![byte; len];
+                    text[place] = b'"';
+                    assert_eq!(before_quote(&text), Some(place), "{byte} {len}");
+                    text[place..].fill(b'"');
+                    assert_eq!(before_quote(&text), Some(place), "{byte} {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eight_digits_are_nothing_else() {
+        for place in 0..8 {
+            for byte in 0..0x80 {
+                let mut text = *b"98765432";
+                text[place] = byte;
+                let number = std::str::from_utf8(&text).ok().filter(|_| byte.is_ascii_digit());
+                assert_eq!(eight_digits(&text), number.and_then(|number| number.parse().ok()), "{text:?}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn numbers_of_any_length_are_read_alike(text in "[0-9]{1,21}", behind in "|[,\\]}. a-z-].{0,3}|[0-9e].{0,9}") {
+            let document = format!("[{text}{behind}]");
+            if let Some(value) = read(&document) {
+                prop_assert_eq!(Some(value), serde_json::from_str(&document).ok());
+            }
+            let plain = text.len() <= 19 && (text == "0" || !text.starts_with('0'));
+            prop_assert_eq!(read(&text).is_some(), plain, "{}", text);
+        }
+
         /// Whatever is read here is read alike by serde_json.
         #[test]
         fn it_never_reads_more_than_json(text in r#"([\[\]{},:"tfn0-9\\ a-b.e\-]|true|false|null|"[a-z]*"|"a":){0,24}"#) {
@@ -270,7 +324,7 @@ mod tests {
         }
 
         #[test]
-        fn what_serde_json_writes_without_escapes_is_plain(names in proptest::collection::vec("[a-z_]{1,8}", 0..8), number: u64) {
+        fn what_serde_json_writes_without_escapes_is_plain(names in proptest::collection::vec("[a-z_]{1,8}", 0..8), number in 0..10_u64.pow(19)) {
             let object: serde_json::Map<String, Value> =
                 names.iter().map(|name| (name.clone(), serde_json::json!([name, number, {"x": name}, null]))).collect();
             let text = Value::Object(object).to_string();

@@ -111,8 +111,8 @@ mod tests {
 
     fn verifies(jwk: &Value, token: &str) -> bool {
         let jwk = Jwk::parse(jwk.to_string().as_bytes(), Algorithm::RS256).unwrap();
-        let parts = Parts::split(token, 8192).unwrap();
-        jwk.verify(parts.signed.as_bytes(), &base64url::decode(parts.signature).unwrap())
+        let parts = Parts::split(token.as_bytes(), 8192).unwrap();
+        jwk.verify(parts.signed, &base64url::decode(parts.signature).unwrap())
     }
 
     fn part(token: &str, at: usize) -> Value {

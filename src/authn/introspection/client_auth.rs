@@ -12,7 +12,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use super::assertion::{ASSERTION_TYPE, assertion};
-use crate::authn::extract::token68;
+use crate::authn::extract::is_token68;
 use crate::error::ConfigError;
 use crate::jose::{Algorithm, PrivateKey, SigningFailed};
 
@@ -81,10 +81,12 @@ impl ClientAuth {
     pub fn bearer(token: impl Into<String>) -> Self {
         let token = Zeroizing::new(token.into());
         let setting = "ClientAuth::bearer";
-        let method = match token68(token.as_bytes()) {
-            Some(token) => header(setting, joined(&["Bearer ", token])).map(Method::Bearer),
-            None if token.is_empty() => Err(ConfigError::Setting { setting, problem: "must not be empty" }),
-            None => Err(ConfigError::Setting { setting, problem: "is not a token (RFC 6750 §2.1)" }),
+        let method = if is_token68(token.as_bytes()) {
+            header(setting, joined(&["Bearer ", &token])).map(Method::Bearer)
+        } else {
+            let problem =
+                if token.is_empty() { "must not be empty" } else { "is not a token (RFC 6750 §2.1)" };
+            Err(ConfigError::Setting { setting, problem })
         };
         Self { client_id: None, method }
     }

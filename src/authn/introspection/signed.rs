@@ -74,7 +74,7 @@ impl Profile {
         now: UnixTime,
     ) -> Result<String, Stop> {
         let mut buffers = Buffers::default();
-        let parts = Parts::split(answer, MAX_LEN)?;
+        let parts = Parts::split(answer.as_bytes(), MAX_LEN)?;
         let opened = Opened::open(parts, None, &mut buffers, Typ::IntrospectionAnswer)?;
         let mut reader = Reader { envelope: Envelope::default(), audiences: &self.audiences };
         let document = opened.document.ok_or(Reason::ClaimsMalformed)?;

@@ -18,7 +18,7 @@ use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::lately::Lately;
 use crate::principal::Principal;
 use crate::scope::ScopeSet;
-use crate::time::{Clock, SystemClock, UnixTime};
+use crate::time::{Clock, SystemClock};
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
 ///
@@ -103,7 +103,7 @@ impl JwtAuthenticator {
 impl Authenticator for JwtAuthenticator {
     /// Certain of three-part tokens with the algorithm of a public key.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
-        match Parts::split(credential.expose(), self.judge.max_token_len) {
+        match Parts::split(credential.bytes(), self.judge.max_token_len) {
             Ok(parts) if parts.is_asymmetric(&self.judge.headers.now()) => Match::Specific,
             _ => Match::No,
         }
@@ -115,7 +115,7 @@ impl Authenticator for JwtAuthenticator {
         }
         let time = if self.judge.own_clock.is_none() { context.time } else { None };
         let now = time.unwrap_or_else(|| self.judge.now());
-        match self.judge.judge(credential.expose(), now, Patience::NONE) {
+        match self.judge.judge(credential.bytes(), now, Patience::NONE) {
             Ok(verdict) => AuthFuture::ready(Ok(verdict)),
             Err(Stop::Refuse(reason)) => AuthFuture::ready(Err(reason.into())),
             Err(Stop::Wait(lack)) => {
@@ -149,27 +149,29 @@ impl Judge {
     }
 
     /// Judges with the keys at hand, or says which are needed.
-    fn judge(&self, token: &str, now: SystemTime, patience: Patience) -> Result<Verdict, Stop> {
+    fn judge(&self, token: &[u8], now: SystemTime, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
-        let (principal, expires_at, lease) = self.accept(token, &mut buffers, now.into(), patience)?;
+        let (principal, expires_at, lease) = self.accept(token, &mut buffers, now, patience)?;
         Ok(Verdict::until(principal.with_claims(buffers.into_claims()), expires_at).under(lease))
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
     fn accept<'b>(
         &self,
-        token: &'b str,
+        token: &'b [u8],
         buffers: &'b mut Buffers,
-        now: UnixTime,
+        now: SystemTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
         let known = self.headers.now();
-        let Token { header, algorithm, unverified } = Token::parse(parts, &known, buffers, &self.rules)?;
-        let claims = &unverified.claims;
+        let mut claims = Claims::default();
+        let token = Token::parse(parts, &known, buffers, &mut claims, &self.rules)?;
+        let Token { header, algorithm, unverified } = token;
+        let claims = unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
-        claims.judge(&self.rules, now)?;
+        claims.judge(&self.rules, now.into())?;
         let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
             Find::Candidates(candidates) => {
                 Some(unverified.verify(candidates).map(|(verified, key)| (verified, key.lease.clone())))
@@ -189,24 +191,21 @@ impl Judge {
     /// The one way from a token to a principal: only a verified one has it.
     fn principal(
         &self,
-        verified: &Verified<'_>,
+        verified: &Verified<'_, '_>,
         issuer: &Trusted,
-        now: UnixTime,
+        now: SystemTime,
     ) -> Result<(Principal, SystemTime), Reason> {
-        let claims = &verified.claims;
+        let claims = verified.claims;
         let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
-        let mut principal = Principal::builder("jwt")
+        // An empty name counts as none, and none in the token is empty.
+        let principal = Principal::builder("jwt")
             .within(verified.document)
             .issuer(Arc::clone(&issuer.id))
+            .subject(claims.sub.as_deref().unwrap_or_default())
+            .client_id(claims.client().unwrap_or_default())
             .scopes(self.scopes(claims)?)
             .expires_at(expires_at)
-            .judged_at(now.into());
-        if let Some(subject) = claims.sub.as_deref() {
-            principal = principal.subject(subject);
-        }
-        if let Some(client) = claims.client() {
-            principal = principal.client_id(client);
-        }
+            .judged_at(now);
         Ok((principal.build(), expires_at))
     }
 
@@ -221,7 +220,7 @@ impl Judge {
     /// Judges, and waits for keys if it must.
     #[cfg(feature = "introspection")]
     async fn judge_to_the_end(&self, token: &str) -> Result<Verdict, AuthError> {
-        match self.judge(token, self.now(), Patience::NONE) {
+        match self.judge(token.as_bytes(), self.now(), Patience::NONE) {
             Ok(verdict) => Ok(verdict),
             Err(Stop::Refuse(reason)) => Err(reason.into()),
             Err(Stop::Wait(lack)) => self.judge_patiently(token, lack).await,
@@ -232,7 +231,7 @@ impl Judge {
     async fn judge_patiently(&self, token: &str, mut lack: Lack) -> Result<Verdict, AuthError> {
         for _ in 0..MAX_ROUNDS {
             let patience = lack.wait().await?;
-            match self.judge(token, self.now(), patience) {
+            match self.judge(token.as_bytes(), self.now(), patience) {
                 Ok(verdict) => return Ok(verdict),
                 Err(Stop::Refuse(reason)) => return Err(reason.into()),
                 Err(Stop::Wait(still)) => lack = still,

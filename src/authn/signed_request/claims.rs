@@ -51,7 +51,10 @@ pub(super) struct Said<'b> {
 
 impl<'b> Claims<'b> {
     pub(super) fn parse(document: &'b str) -> Result<Self, Reason> {
-        parse_plain_object(document, Self::default).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
+        let mut claims = Self::default();
+        parse_plain_object(document, &mut claims, |claims| *claims = Self::default())
+            .map_err(|fault| fault.reason(Reason::ClaimsMalformed))?;
+        Ok(claims)
     }
 
     /// Judges everything that needs no secret.

@@ -143,7 +143,7 @@ impl SignedRequestAuthenticator {
 impl Authenticator for SignedRequestAuthenticator {
     /// Certain of three-part tokens that claim an HMAC, however long: nobody else has any business with them.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
-        match Parts::split(credential.expose(), usize::MAX) {
+        match Parts::split(credential.bytes(), usize::MAX) {
             Ok(parts) if parts.is_symmetric() => Match::Specific,
             _ => Match::No,
         }
@@ -179,7 +179,7 @@ impl Judge {
     ) -> Result<AuthFuture, AuthError> {
         let (now, target) = (self.now(context), Target::of(context));
         let mut buffers = Buffers::default();
-        let token = RequestToken::read(credential.expose(), &mut buffers, &self.rules, now.into())?;
+        let token = RequestToken::read(credential.bytes(), &mut buffers, &self.rules, now.into())?;
         let client = match self.secrets.find(&token.said.client).into_state() {
             State::Ready(said) => self.lookups.said(said.map_err(StoreFault::Store))?,
             State::Boxed(question) => {
@@ -189,7 +189,8 @@ impl Judge {
                     let client =
                         judge.lookups.ask(async |_| question.await.map_err(StoreFault::Store)).await?;
                     let mut buffers = Buffers::default();
-                    let token = RequestToken::read(&credential, &mut buffers, &judge.rules, now.into())?;
+                    let token =
+                        RequestToken::read(credential.as_bytes(), &mut buffers, &judge.rules, now.into())?;
                     let accepted = judge.accept(&token, client.as_deref(), &target, now)?;
                     judge.admit(accepted, buffers)?.verdict().await
                 }));

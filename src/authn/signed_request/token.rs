@@ -22,7 +22,7 @@ pub(super) struct RequestToken<'b> {
 
 impl<'b> RequestToken<'b> {
     pub(super) fn read(
-        token: &'b str,
+        token: &'b [u8],
         buffers: &'b mut Buffers,
         rules: &Rules,
         now: UnixTime,
