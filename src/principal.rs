@@ -355,8 +355,8 @@ pub struct PrincipalBuilder<'a> {
     plan: Cow<'a, str>,
     api_key_id: Cow<'a, str>,
     scopes: ScopeSet,
-    expires_at: Option<SystemTime>,
-    verified_at: Option<SystemTime>,
+    expires_at: Option<WallTime>,
+    verified_at: Option<WallTime>,
     by_authority: bool,
     claims: String,
     document: Option<&'a str>,
@@ -400,7 +400,11 @@ impl<'a> PrincipalBuilder<'a> {
     }
 
     /// Sets when the credential ends.
-    pub fn expires_at(mut self, time: SystemTime) -> Self {
+    pub fn expires_at(self, time: SystemTime) -> Self {
+        self.ends_at(time.into())
+    }
+
+    pub(crate) const fn ends_at(mut self, time: WallTime) -> Self {
         self.expires_at = Some(time);
         self
     }
@@ -412,10 +416,10 @@ impl<'a> PrincipalBuilder<'a> {
     /// not known.
     pub fn verified_at(mut self, time: SystemTime) -> Self {
         self.by_authority = true;
-        self.judged_at(time)
+        self.judged_at(time.into())
     }
 
-    pub(crate) fn judged_at(mut self, time: SystemTime) -> Self {
+    pub(crate) const fn judged_at(mut self, time: WallTime) -> Self {
         self.verified_at = Some(time);
         self
     }
@@ -448,8 +452,8 @@ impl<'a> PrincipalBuilder<'a> {
             texts,
             method: self.method,
             issuer: self.issuer,
-            expires_at: self.expires_at.map(WallTime::from),
-            verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now()).into(),
+            expires_at: self.expires_at,
+            verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now().into()),
             by_authority: self.by_authority,
         };
         Principal { facts: Arc::new(facts), admission: None }

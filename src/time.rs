@@ -43,14 +43,26 @@ impl Clock for SystemClock {
 pub(crate) struct WallTime(NonZeroU64);
 
 impl WallTime {
+    fn from_nanos(nanos: u64) -> Self {
+        Self(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
+    }
+
     pub(crate) const fn nanos(self) -> u64 {
         self.0.get()
     }
 }
 
+#[cfg(feature = "jwt")]
+impl From<UnixTime> for WallTime {
+    fn from(time: UnixTime) -> Self {
+        let millis = u64::try_from(time.0).unwrap_or_default();
+        Self::from_nanos(millis.saturating_mul(1_000_000))
+    }
+}
+
 impl From<SystemTime> for WallTime {
     fn from(time: SystemTime) -> Self {
-        Self(NonZeroU64::new(wall_nanos(time)).unwrap_or(NonZeroU64::MIN))
+        Self::from_nanos(wall_nanos(time))
     }
 }
 
@@ -80,6 +92,11 @@ impl Moment {
 
     pub(crate) fn wall(self) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_nanos(self.wall)).unwrap_or(UNIX_EPOCH)
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(crate) fn wall_time(self) -> WallTime {
+        WallTime::from_nanos(self.wall)
     }
 
     /// By the stopwatch, since a beginning that is the same for the whole process.
@@ -286,6 +303,13 @@ impl From<SystemTime> for UnixTime {
             Ok(after) => Self(millis(after)),
             Err(before) => Self(millis(before.duration()).saturating_neg()),
         }
+    }
+}
+
+#[cfg(feature = "jwt")]
+impl From<WallTime> for UnixTime {
+    fn from(time: WallTime) -> Self {
+        Self(i64::try_from(time.nanos() / 1_000_000).unwrap_or(i64::MAX))
     }
 }
 

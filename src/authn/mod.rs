@@ -59,6 +59,8 @@ use crate::challenge::Challenge;
 use crate::credential::{Credential, Presentation};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
+#[cfg(feature = "jwt")]
+use crate::time::WallTime;
 use crate::time::{Clock, Moment};
 use revocations::Marks;
 use terms::{Grace, Span};
@@ -263,8 +265,8 @@ pub struct RequestContext<'a> {
     body: Option<&'a [u8]>,
     not_before: Option<SystemTime>,
     /// The time on the wall, where the layer goes by the machine's clocks: read once for a request.
-    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody here tells the time"))]
-    time: Option<SystemTime>,
+    #[cfg(feature = "jwt")]
+    time: Option<WallTime>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -278,6 +280,7 @@ impl<'a> RequestContext<'a> {
             extensions: request.extensions(),
             body: None,
             not_before: None,
+            #[cfg(feature = "jwt")]
             time: None,
         }
     }
@@ -286,8 +289,13 @@ impl<'a> RequestContext<'a> {
         Self { body, ..self }
     }
 
-    fn at(self, time: Option<SystemTime>, not_before: Option<SystemTime>) -> Self {
-        Self { time, not_before, ..self }
+    fn since(self, not_before: Option<SystemTime>) -> Self {
+        Self { not_before, ..self }
+    }
+
+    #[cfg(feature = "jwt")]
+    fn at(self, time: Option<WallTime>) -> Self {
+        Self { time, ..self }
     }
 
     /// The oldest verdict that the route accepts: set where a guard with

@@ -115,8 +115,9 @@ impl<A: Authenticator> Verifier<A> {
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.timing())) {
             return Judged::joined(Arc::clone(memory), case, call);
         }
-        let time = memory.moments.is_of_the_machine().then_some(demand.now.wall());
-        let context = context.at(time, demand.oldest.map(|oldest| oldest.wall));
+        let context = context.since(demand.oldest.map(|oldest| oldest.wall));
+        #[cfg(feature = "jwt")]
+        let context = context.at(memory.moments.is_of_the_machine().then_some(demand.now.wall_time()));
         match self.authenticator.authenticate(&credential, &context).into_state() {
             // Nothing of it is kept, and nothing was.
             Judging::Ready(Err(error)) if digest.is_none() => Judged::Ready(Err(error)),

@@ -1,5 +1,7 @@
 //! The texts of a principal in one piece of memory: its claims, and its names, which mostly stand in the claims.
 
+use smallvec::SmallVec;
+
 /// The claims, a JSON object, behind those names that do not stand in them.
 #[derive(Clone, Default)]
 pub(super) struct Texts {
@@ -19,23 +21,21 @@ impl Texts {
     /// The subject, the client, the plan and the id of the API key. Those that are parts of `document` are not copied: that must
     /// be what is added as the claims.
     pub(super) fn new(names: [&str; 4], document: &str) -> Self {
-        let mut text = String::new();
-        for name in names.iter().filter(|name| offset(document, name).is_none()) {
-            text.push_str(name);
+        let (mut text, mut places) = (String::new(), [Place::default(); 4]);
+        let mut within: SmallVec<[&mut Place; 4]> = SmallVec::new();
+        for (name, place) in names.iter().zip(&mut places).filter(|(name, _)| !name.is_empty()) {
+            let start = offset(document, name);
+            *place = Place { start: number(start.unwrap_or(text.len())), len: number(name.len()) };
+            match start {
+                Some(_) => within.push(place),
+                None => text.push_str(name),
+            }
         }
-        let (claims_at, mut copied) = (text.len(), 0_usize);
-        let names = names.map(|name| {
-            let start = match offset(document, name) {
-                Some(offset) => claims_at.saturating_add(offset),
-                None => {
-                    let start = copied;
-                    copied = copied.saturating_add(name.len());
-                    start
-                }
-            };
-            Place { start: number(start), len: number(name.len()) }
-        });
-        Self { text, claims_at, names }
+        let claims_at = text.len();
+        for place in within {
+            place.start = place.start.saturating_add(number(claims_at));
+        }
+        Self { text, claims_at, names: places }
     }
 
     /// Adds the claims, once.

@@ -18,7 +18,7 @@ use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::lately::Lately;
 use crate::principal::Principal;
 use crate::scope::ScopeSet;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, WallTime};
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
 ///
@@ -144,12 +144,12 @@ impl Authenticator for JwtAuthenticator {
 }
 
 impl Judge {
-    fn now(&self) -> SystemTime {
-        self.own_clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now())
+    fn now(&self) -> WallTime {
+        self.own_clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).into()
     }
 
     /// Judges with the keys at hand, or says which are needed.
-    fn judge(&self, token: &[u8], now: SystemTime, patience: Patience) -> Result<Verdict, Stop> {
+    fn judge(&self, token: &[u8], now: WallTime, patience: Patience) -> Result<Verdict, Stop> {
         let mut buffers = Buffers::default();
         let (principal, expires_at, lease) = self.accept(token, &mut buffers, now, patience)?;
         Ok(Verdict::until(principal.with_claims(buffers.into_claims()), expires_at).under(lease))
@@ -160,7 +160,7 @@ impl Judge {
         &self,
         token: &'b [u8],
         buffers: &'b mut Buffers,
-        now: SystemTime,
+        now: WallTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
@@ -193,10 +193,10 @@ impl Judge {
         &self,
         verified: &Verified<'_, '_>,
         issuer: &Trusted,
-        now: SystemTime,
+        now: WallTime,
     ) -> Result<(Principal, SystemTime), Reason> {
         let claims = verified.claims;
-        let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?.into();
+        let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?;
         // An empty name counts as none, and none in the token is empty.
         let principal = Principal::builder("jwt")
             .within(verified.document)
@@ -204,9 +204,9 @@ impl Judge {
             .subject(claims.sub.as_deref().unwrap_or_default())
             .client_id(claims.client().unwrap_or_default())
             .scopes(self.scopes(claims)?)
-            .expires_at(expires_at)
+            .ends_at(expires_at.into())
             .judged_at(now);
-        Ok((principal.build(), expires_at))
+        Ok((principal.build(), expires_at.into()))
     }
 
     fn scopes(&self, claims: &Claims<'_>) -> Result<ScopeSet, Reason> {
