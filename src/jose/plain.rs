@@ -51,6 +51,7 @@ impl<'de> Plain<'de> {
     }
 
     /// Digits without sign, fraction or exponent, so few that they surely fit into 64 bits.
+    #[inline]
     fn integer(&mut self) -> Result<u64, NotPlain> {
         const MOST: usize = 19;
         let text = self.rest.as_bytes();
