@@ -80,7 +80,7 @@ impl<'t> Parts<'t> {
     /// Remembers the header of a token that was accepted, if it was not known.
     pub(crate) fn teach(&self, known: &KnownHeaders, said: &Said<'_>) {
         if let Said::Now(header) = said {
-            known.learn(self.header, || header.to_owned());
+            known.learn(self.header, || Header::to_owned(header));
         }
     }
 
@@ -139,7 +139,7 @@ impl<'b> Opened<'b> {
             None => {
                 let header = Header::parse(parts.header, &mut buffers.header)?;
                 header.judge(typ)?;
-                Said::Now(header)
+                Said::Now(Box::new(header))
             }
         };
         let algorithm = header.algorithm()?;
@@ -156,7 +156,8 @@ impl<'b> Opened<'b> {
 pub(crate) enum Said<'b> {
     /// Of another token, which was accepted.
     Before(&'b Header<'static>),
-    Now(Header<'b>),
+    /// That is seldom, and a header is large.
+    Now(Box<Header<'b>>),
 }
 
 impl<'b> Deref for Said<'b> {

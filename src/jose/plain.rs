@@ -51,6 +51,7 @@ impl<'de> Plain<'de> {
     }
 
     /// Digits without sign, fraction or exponent, so few that they surely fit into 64 bits.
+    #[inline]
     fn integer(&mut self) -> Result<u64, NotPlain> {
         const MOST: usize = 19;
         let text = self.rest.as_bytes();
@@ -66,7 +67,7 @@ impl<'de> Plain<'de> {
             value = value.wrapping_mul(10).wrapping_add(digit.into());
             digits = digits.wrapping_add(1);
         }
-        if digits > MOST || digits > 1 && self.peek() == Some(b'0') {
+        if !(1..=MOST).contains(&digits) || digits > 1 && self.peek() == Some(b'0') {
             return Err(NotPlain);
         }
         self.rest = self.rest.get(digits..).ok_or(NotPlain)?;
@@ -105,8 +106,12 @@ impl<'de> Deserializer<'de> for &mut Plain<'de> {
         visitor.visit_borrowed_str(self.string()?)
     }
 
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotPlain> {
+        visitor.visit_u64(self.integer()?)
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char string bytes byte_buf option unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 char string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
