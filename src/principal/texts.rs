@@ -1,7 +1,5 @@
 //! The texts of a principal in one piece of memory: its claims, and its names, which mostly stand in the claims.
 
-use smallvec::SmallVec;
-
 /// The claims, a JSON object, behind those names that do not stand in them.
 #[derive(Clone, Default)]
 pub(super) struct Texts {
@@ -21,18 +19,20 @@ impl Texts {
     /// The subject, the client, the plan and the id of the API key. Those that are parts of `document` are not copied: that must
     /// be what is added as the claims.
     pub(super) fn new(names: [&str; 4], document: &str) -> Self {
-        let (mut text, mut places) = (String::new(), [Place::default(); 4]);
-        let mut within: SmallVec<[&mut Place; 4]> = SmallVec::new();
-        for (name, place) in names.iter().zip(&mut places).filter(|(name, _)| !name.is_empty()) {
+        let (mut text, mut places, mut within) = (String::new(), [Place::default(); 4], [false; 4]);
+        for ((name, place), within) in names.iter().zip(&mut places).zip(&mut within) {
+            if name.is_empty() {
+                continue;
+            }
             let start = offset(document, name);
+            *within = start.is_some();
             *place = Place { start: number(start.unwrap_or(text.len())), len: number(name.len()) };
-            match start {
-                Some(_) => within.push(place),
-                None => text.push_str(name),
+            if start.is_none() {
+                text.push_str(name);
             }
         }
         let claims_at = text.len();
-        for place in within {
+        for (place, _) in places.iter_mut().zip(within).filter(|(_, within)| *within) {
             place.start = place.start.saturating_add(number(claims_at));
         }
         Self { text, claims_at, names: places }
