@@ -96,7 +96,7 @@ impl<'a> Credential<'a> {
         self.presentation
     }
 
-    /// The secret itself.
+    /// The secret itself. Looked at once more at every call, so long ones are best asked for once.
     ///
     /// # Security
     /// Compare digests of it in constant time, never log it, never put it into an error.
