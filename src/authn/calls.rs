@@ -78,10 +78,11 @@ pub(super) enum Sent {
 impl Calls {
     /// A call that can be joined unseen: one of the same kind. On a plain route an authenticator may have its verdict at once, and
     /// need not wait for what a guard wants to know.
-    pub(super) fn join(&self, digest: Digest, timing: Timing) -> Option<Call> {
+    pub(super) fn join(&self, digest: Digest, timing: impl FnOnce() -> Timing) -> Option<Call> {
         if self.under_way.load(Ordering::Relaxed) == 0 {
             return None;
         }
+        let timing = timing();
         self.table().joinable(digest, timing).filter(|call| call.again == timing.again).cloned()
     }
 

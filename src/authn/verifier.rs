@@ -112,7 +112,7 @@ impl<A: Authenticator> Verifier<A> {
         };
         let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
         let case = Case { digest, demand, revocable };
-        if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, demand.timing())) {
+        if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, || demand.timing())) {
             return Judged::joined(Arc::clone(memory), case, call);
         }
         let context = context.since(demand.oldest.map(|oldest| oldest.wall));
