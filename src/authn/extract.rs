@@ -90,7 +90,9 @@ fn from_authorization<'a>(
 fn behind<'a>(scheme: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let (start, rest) = bytes.split_at_checked(scheme.len())?;
     let ends = rest.first().is_none_or(|byte| *byte == b' ');
-    (ends && start.eq_ignore_ascii_case(scheme.as_bytes())).then_some(rest)
+    // Nearly all write it as it is registered.
+    let same = start == scheme.as_bytes() || start.eq_ignore_ascii_case(scheme.as_bytes());
+    (ends && same).then_some(rest)
 }
 
 /// Why a value is refused that begins with no scheme of ours.
