@@ -179,7 +179,7 @@ fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {
         headers.remove(WWW_AUTHENTICATE);
         headers.remove(RETRY_AFTER);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     for value in challenges(error, offer) {
         // One field line each: lists of challenges in one line are read wrongly by many (RFC 9110 §11.6.1).
         headers.append(WWW_AUTHENTICATE, value);

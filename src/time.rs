@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// Implement it for tests of your own, or use `ManualClock` of the feature `test-util`.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The wall-clock time. `exp`, `nbf` and `iat` are compared with it.
+    /// The wall-clock time. `exp`, `nbf` and `iat` are compared with it. One before 1970 counts as 1970, and one after 2554 as that.
     fn now(&self) -> SystemTime;
 
     /// A monotonic time. The age of keys and the spacing of requests are measured with it.
@@ -174,13 +174,11 @@ impl Moments {
         Moment { stopwatch: at(&self.stopwatch_ahead), wall: at(&self.wall_ahead) }
     }
 
-    /// What the stopwatch says, in nanoseconds: as it was read for this call, if it was.
+    /// What the stopwatch says, in nanoseconds: the first time as it was read for this call, if it was.
     #[cfg(feature = "rate-limit")]
     pub(crate) fn stopwatch_nanos(&self) -> u64 {
-        match NOW.get() {
-            read if read > 0 && self.is_of_the_machine() => read,
-            _ => self.now().stopwatch_nanos(),
-        }
+        let read = if self.is_of_the_machine() { NOW.take() } else { 0 };
+        if read > 0 { read } else { self.now().stopwatch_nanos() }
     }
 
     /// Holds the machine's stopwatch at that moment.
@@ -214,12 +212,12 @@ impl Moments {
 }
 
 thread_local! {
-    /// Nanoseconds at which the stopwatch stands still; zero where it does not.
+    /// Nanoseconds that the stopwatch says to who asks next; zero where it is read.
     static NOW: Cell<u64> = const { Cell::new(0) };
 }
 
-/// While it is there the stopwatch of this thread stands still: for a call that takes no time. What is made in it for later, such as
-/// a future, reads it as ever.
+/// While it is there the stopwatch of this thread stands still for whoever asks first: a call that has just begun takes no time till
+/// then. What asks again, or is made in it for later, such as a future, reads it as ever: a call may block.
 #[must_use]
 pub(crate) struct Standstill(u64);
 
@@ -388,7 +386,7 @@ mod moments {
 
     #[cfg(all(feature = "rate-limit", feature = "test-util"))]
     #[test]
-    fn the_stopwatch_stands_still_while_it_is_held() {
+    fn the_stopwatch_stands_still_once_while_it_is_held() {
         let moments = Moments::new(None);
         let own = Moments::new(Some(Arc::new(crate::test_util::ManualClock::at(1_800_000_000))));
         let (now, own_now) = (moments.now(), own.now());
@@ -396,10 +394,13 @@ mod moments {
         {
             let _standstill = moments.hold(now);
             std::thread::sleep(Duration::from_millis(1));
-            assert_eq!(elapsed(), 0);
             assert_eq!(own.stopwatch_nanos(), own_now.stopwatch, "who brings a clock goes by that");
-            let _another = own.hold(own_now);
-            assert!(elapsed() >= 1_000_000, "and nobody else does");
+            {
+                let _another = own.hold(own_now);
+                assert!(elapsed() >= 1_000_000, "and nobody else does");
+            }
+            assert_eq!(elapsed(), 0);
+            assert!(elapsed() >= 1_000_000, "a call may block");
         }
         assert!(elapsed() >= 1_000_000, "afterwards it goes on");
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

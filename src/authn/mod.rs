@@ -98,11 +98,16 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
-    /// Whether a verdict about this may be remembered: `false` for what is refused at a glance, and for what never comes twice. Asked
-    /// about the bytes as they stand in the request, before anything else is done with them, and about each request: it must cost
-    /// less than a look into a table.
+    /// Whether it is of use to remember a verdict about this: `false` for what is refused at a glance, and for what never comes
+    /// twice. Then the layer neither digests it nor looks it up nor keeps anything, and [`AuthFuture::shared`] is as
+    /// [`AuthFuture::boxed`].
     ///
-    /// Where it is `false` nothing is looked up or kept, and a verdict is not shared with others who wait for one.
+    /// Asked first of all, wherever the layer keeps verdicts, about the bytes behind the scheme or in the header field, whichever
+    /// of the presentations that is: up to 64 KiB that nobody has looked at. It must cost less than a look into a table, and
+    /// always say the same about the same bytes.
+    ///
+    /// It spares work and forbids nothing: beside another authenticator that says `true` a verdict is remembered all the same. What
+    /// must not be used again is said with [`Verdict::once`] and [`AuthFuture::boxed`].
     fn may_remember(&self, _presented: &[u8]) -> bool {
         true
     }

@@ -133,9 +133,10 @@ async fn through_sockets(provider: &Provider, plan: &Plan) {
         );
         assert!(fetches <= 4);
         assert!(calm.only(200) && busy.only(200) && flooded.only(200));
-        // A fetch takes two seconds.
+        // A fetch takes two seconds, for which nobody waits whose key is known. The machine may stand still once.
         let second = Duration::from_secs(1);
         assert!(flooded.percentile(99) < second && flooded.slowest() < plan.slowest.max(second));
+        assert!(flooded.slower_than(second) <= 1);
         assert!(!crowd.contains("200:") && !crowd.contains("500:"), "{crowd}");
     }
 }

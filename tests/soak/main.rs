@@ -216,6 +216,11 @@ impl Answers {
         times[(times.len() * percent / 100).min(times.len() - 1)]
     }
 
+    /// How many took longer than this.
+    pub fn slower_than(&self, time: Duration) -> usize {
+        self.times.iter().filter(|each| **each > time).count()
+    }
+
     pub fn in_time(&self, plan: &Plan) -> bool {
         self.percentile(99) < plan.usual && self.slowest() < plan.slowest
     }

@@ -31,7 +31,8 @@ use crate::time::{Clock, SystemClock, WallTime};
 /// share a `kid`, or of a token without one, four of its algorithm are tried at most. New key material under an old `kid` is
 /// noticed with the next refresh of the keys, not by the first token.
 ///
-/// With the keys known the verdict is ready at once. Clones are the same authenticator.
+/// With the keys known the verdict is ready at once. A token whose header begins with white space is judged each time, as none is that
+/// has the length of no JWT. Clones are the same authenticator.
 ///
 /// ```
 /// use portcullis::{AuthLayer, Issuer, JwtAuthenticator};

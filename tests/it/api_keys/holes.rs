@@ -414,7 +414,7 @@ async fn a_revocation_does_not_wait_for_the_last_uses_of_others() {
     let keys = keys(store.clone());
     let issued = issue(&keys).await;
     let digest = |byte| portcullis::api_key::KeyDigest::new([byte; 32], Some("p".into()));
-    let uses: Vec<_> = (0..20_000)
+    let uses: Vec<_> = (0..100_000)
         .map(|number| {
             let mut used = ApiKeyUse::new(format!("{number:012}"), SystemTime::now());
             used.digest = Some((digest(1), digest(2)));
@@ -435,7 +435,7 @@ async fn a_revocation_does_not_wait_for_the_last_uses_of_others() {
     let after = *batches.borrow();
     writing.await.unwrap().unwrap();
     let _ = std::fs::remove_file(&path);
-    assert!(after - before <= 10, "{before} of 40 batches were written before it, and {after} after it");
+    assert!(after - before <= 10, "{before} of 200 batches were written before it, and {after} after it");
 }
 
 #[tokio::test]

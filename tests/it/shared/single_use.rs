@@ -142,9 +142,9 @@ async fn a_server_that_hangs_or_is_away_is_an_error_soon_and_back_soon() {
     let store = store(&server);
     assert_eq!(spend(&store, 1, SECOND).await.unwrap(), Spend::Spent);
     server.pause();
-    let start = Instant::now();
-    spend(&store, 2, SECOND).await.unwrap_err();
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    // The driver by itself would wait for five seconds.
+    let error = spend(&store, 2, SECOND).await.unwrap_err();
+    assert!(error.to_string().contains("no answer in time"), "{error}");
     server.resume();
     spend(&store, 3, SECOND).await.unwrap();
     server.stop();

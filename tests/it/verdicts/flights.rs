@@ -162,7 +162,8 @@ fn a_runtime_that_stands_still_holds_nobody_up() {
         assert_eq!(scene.plain("a").await, unavailable(Reason::AuthorityUnavailable));
         assert_eq!(scene.calls(), 1, "it did wait for that call");
         // Twice the time of a call, and a second each for the authority and for a runtime that is late.
-        assert!((2200..20_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        // One that joined it again would come to the third such time.
+        assert!((2200..6500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
         scene.clock.advance(Duration::from_millis(2200));
         assert_eq!(scene.plain("a").await, ACCEPTED);
     });
