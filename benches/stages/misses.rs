@@ -12,7 +12,7 @@ use crate::common::services::{Inner, ask, request};
 use crate::common::statistics::{Rounds, Side};
 use crate::common::table::{Cell, Report};
 
-const ROUNDS: usize = 600;
+const ROUNDS: usize = 2000;
 const REPEAT: usize = 10;
 /// All different; where the cache is on it is a new one before any comes again.
 const TOKENS: usize = 2000;
