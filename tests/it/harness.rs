@@ -285,5 +285,6 @@ pub async fn access_token(answer: reqwest::Response) -> String {
 
 /// reqwest needs a TLS provider even where nothing is encrypted.
 pub fn plain_client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().build().unwrap()
+    // Node.js closes connections that were idle for five seconds, which may cross with a request.
+    reqwest::Client::builder().no_proxy().pool_idle_timeout(Duration::from_secs(2)).build().unwrap()
 }
