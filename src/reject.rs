@@ -150,15 +150,11 @@ fn respond<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<B>) -> Res
 
 /// Gives a refusal from beneath the challenges and the body of the layer above, the nearest one; other headers of the response
 /// stay.
-pub(crate) fn render_from_beneath<B>(
-    mut response: Response<B>,
-    offer: Offer<'_>,
-    body: &impl Reject<B>,
-) -> Response<B> {
+pub(crate) fn render_from_beneath<B>(response: &mut Response<B>, offer: Offer<'_>, body: &impl Reject<B>) {
     if response.extensions().get::<Rendered>().is_some() {
-        return response;
+        return;
     }
-    let Some(error) = response.extensions_mut().remove::<AuthError>() else { return response };
+    let Some(error) = response.extensions_mut().remove::<AuthError>() else { return };
     let (custom, content) = body.reject(&error).into_parts();
     // They describe a body that is about to go.
     for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
@@ -167,9 +163,8 @@ pub(crate) fn render_from_beneath<B>(
     response.headers_mut().extend(custom.headers);
     response.extensions_mut().extend(custom.extensions);
     response.extensions_mut().insert(Rendered);
-    let mut response = response.map(|_| content);
-    stamp(&mut response, &error, offer);
-    response
+    *response.body_mut() = content;
+    stamp(response, &error, offer);
 }
 
 fn stamp<B>(response: &mut Response<B>, error: &AuthError, offer: Offer<'_>) {

@@ -130,8 +130,12 @@ where
         loop {
             let next = match this.stage.as_mut().project() {
                 StageProj::Admitted { future } => {
-                    let response = ready!(future.poll(cx)?);
-                    return Poll::Ready(Ok(this.settings.hand_out(response, *this.presented)));
+                    // Looked at where it is, since to move it costs more.
+                    let mut answer = future.poll(cx);
+                    if let Poll::Ready(Ok(response)) = &mut answer {
+                        this.settings.hand_out(response, *this.presented);
+                    }
+                    return answer;
                 }
                 StageProj::Refused { refusal } => match refusal.take() {
                     Some(response) => return Poll::Ready(Ok(response)),

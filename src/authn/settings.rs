@@ -60,18 +60,16 @@ impl<A, R> Settings<A, R> {
     }
 
     /// What came from beneath, on its way out.
-    pub(super) fn hand_out<B>(&self, response: Response<B>, presented: Option<Presented>) -> Response<B>
+    pub(super) fn hand_out<B>(&self, response: &mut Response<B>, presented: Option<Presented>)
     where
         R: Reject<B>,
     {
-        let mut response = response;
         if response.extensions().get::<AuthError>().is_some() {
-            response = render_from_beneath(response, self.offer(presented), &self.reject);
+            render_from_beneath(response, self.offer(presented), &self.reject);
         }
         if self.presentation(presented).is_some_and(|presentation| presentation.header_name().is_some()) {
             keep_private(response.headers_mut());
         }
-        response
     }
 
     fn presentation(&self, presented: Option<Presented>) -> Option<&Presentation> {

@@ -54,6 +54,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // The future is made where it is returned to: to move it there would cost more than the judgement.
+        if self.demands.were_met(request.extensions()) {
+            let future = OrRefused::Inner { future: self.inner.call(request) };
+            return RequireFuture { stage: Stage::Done { future } };
+        }
         let stage = match self.demands.judge(&mut request) {
             Ok(None) => Stage::Done { future: OrRefused::Inner { future: self.inner.call(request) } },
             Ok(Some(later)) => {
@@ -124,16 +129,31 @@ impl Demands {
         self.mark = Mark::default();
     }
 
+    /// Whether the verdict at hand met them before, and how old it is does not matter.
+    fn were_met(&self, extensions: &Extensions) -> bool {
+        let principal = extensions.get::<Principal>();
+        self.verified_within.is_none()
+            && principal.is_some_and(|principal| self.are_known_to_be_met(principal))
+    }
+
+    fn are_known_to_be_met(&self, principal: &Principal) -> bool {
+        self.may_remember(principal) && principal.facts().met.has(self.mark.bit())
+    }
+
+    /// A rule or a predicate of the application's may change its mind.
+    fn may_remember(&self, principal: &Principal) -> bool {
+        self.policy.is_about_scopes_alone() && principal.goes_by_exact_scopes()
+    }
+
     fn permits(&self, principal: &Principal) -> Result<(), AuthError> {
-        // A rule or a predicate of the application's may change its mind.
-        if !principal.goes_by_exact_scopes() || !self.policy.is_about_scopes_alone() {
-            return self.policy.judge(principal);
-        }
-        let (met, bit) = (&principal.facts().met, self.mark.bit());
-        if met.has(bit) {
+        if self.are_known_to_be_met(principal) {
             return Ok(());
         }
-        self.policy.judge(principal).inspect(|()| met.add(bit))
+        self.policy.judge(principal)?;
+        if self.may_remember(principal) {
+            principal.facts().met.add(self.mark.bit());
+        }
+        Ok(())
     }
 
     /// Whether the request may pass, may not, or must wait for a fresh verdict.

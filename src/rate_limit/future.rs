@@ -22,7 +22,7 @@ pin_project! {
         S: Service<Request<ReqBody>>,
     {
         #[pin]
-        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
+        pub(super) stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
     }
 }
 
@@ -59,15 +59,6 @@ impl<S, ReqBody, F, B: Default> Stage<S, ReqBody, F, Response<B>> {
     }
 }
 
-impl<S, ReqBody, ResBody> RateLimitFuture<S, ReqBody, ResBody>
-where
-    S: Service<Request<ReqBody>>,
-{
-    pub(super) fn new(stage: Stage<S, ReqBody, S::Future, Response<ResBody>>) -> Self {
-        Self { stage }
-    }
-}
-
 impl<S, ReqBody, ResBody> Future for RateLimitFuture<S, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -80,11 +71,11 @@ where
         loop {
             let next = match this.stage.as_mut().project() {
                 StageProj::Admitted { future, told } => {
-                    let mut response = ready!(future.poll(cx)?);
-                    if let Some((limit, told)) = told.take() {
-                        limit.tell(&told, &mut response);
+                    let mut answer = future.poll(cx);
+                    if let (Poll::Ready(Ok(response)), Some((limit, told))) = (&mut answer, &*told) {
+                        limit.tell(told, response);
                     }
-                    return Poll::Ready(Ok(response));
+                    return answer;
                 }
                 StageProj::Refused { refusal } => match refusal.take() {
                     Some(response) => return Poll::Ready(Ok(response)),

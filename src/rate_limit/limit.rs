@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Extensions, Response};
 
 use super::events::Events;
 use super::headers::RateLimitHeaders;
@@ -14,6 +14,7 @@ use super::store::{Charge, OnStoreFailure, RateLimitStore, Standing};
 use super::who::{Caller, Who};
 use super::{NamedQuota, Quotas};
 use crate::error::{AuthError, Reason};
+use crate::principal::Principal;
 use crate::store::{State, StoreError, StoreFuture};
 use crate::time::{Clock, SystemClock};
 
@@ -61,6 +62,19 @@ pub(super) struct Told {
 }
 
 impl Limit {
+    /// Whether it goes on without further ado, as it usually does: the caller is known, has one quota, counted in memory and told
+    /// to nobody, and that has room. Then so much is spent, else nothing.
+    pub(super) fn admits(&self, extensions: &Extensions, cost: NonZeroU32) -> bool {
+        if self.store.is_some() || self.tells() {
+            return false;
+        }
+        let caller = extensions.get::<Principal>().and_then(|principal| self.who.remembered(principal));
+        caller.is_some_and(|caller| {
+            let quotas = self.quotas(caller.plan).as_slice();
+            self.local.spend_at_once(&Charge::new(caller.key, quotas, cost.get()))
+        })
+    }
+
     /// Spends so much of whoever this is.
     pub(super) fn check<B>(&self, request: &http::Request<B>, cost: NonZeroU32) -> Checked {
         let caller = match self.who.sent(request) {
@@ -154,8 +168,11 @@ impl Limit {
     }
 
     fn told(&self, plan: Plan, standing: Standing) -> Option<Told> {
-        let tells = !self.headers.are_none() && !self.observe_only;
-        tells.then_some(Told { plan, standing })
+        self.tells().then_some(Told { plan, standing })
+    }
+
+    fn tells(&self) -> bool {
+        !self.headers.are_none() && !self.observe_only
     }
 
     pub(super) fn tell<B>(&self, told: &Told, response: &mut Response<B>) {

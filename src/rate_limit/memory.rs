@@ -126,6 +126,13 @@ impl MemoryRateLimits {
         self.table.charge(charge)
     }
 
+    /// Spends what is charged of one quota of a caller who has come before, if there is room for it. Whether it did.
+    pub(super) fn spend_at_once(&self, charge: &Charge<'_>) -> bool {
+        let (table, now) = (&self.table, self.table.now());
+        let spent = table.shard(charge.key).and_then(|shard| lock(shard).spend(charge, now));
+        spent.is_some_and(|(granted, _)| granted >= charge.cost)
+    }
+
     /// After how long there is room for one more request under a quota without name; nothing is spent. Zero exactly where
     /// [`charge`](RateLimitStore::charge) would spend it now.
     pub(crate) fn wait(&self, key: RateKey, quota: Quota) -> Duration {
@@ -174,17 +181,7 @@ impl Table {
         let Some(mut shard) = self.shard(charge.key).map(lock) else {
             return Standing::from_nanos(0, SmallVec::new());
         };
-        // The usual case: one quota, of a caller who has come before, and one look into the table.
-        if let [named] = charge.quotas
-            && let Some(due) = shard.cells.get_mut(&charge.key.of_quota(named))
-        {
-            let quota = named.quota();
-            let mut backlog = gcra::backlog(*due, now);
-            let granted = grant(charge, std::iter::once((backlog, quota)));
-            if granted > 0 {
-                backlog = gcra::spend(backlog, granted, quota);
-                *due = now.saturating_add(backlog);
-            }
+        if let Some((granted, backlog)) = shard.spend(charge, now) {
             return Standing::from_nanos(granted, SmallVec::from_buf_and_len([backlog, 0], 1));
         }
         let mut overflow = None;
@@ -263,6 +260,21 @@ fn grant(charge: &Charge<'_>, cells: impl Iterator<Item = (u64, Quota)> + Clone)
 }
 
 impl Shard {
+    /// The usual case: one quota, of a caller who has come before, and one look into the table. How much is granted, and what the
+    /// backlog is afterwards.
+    fn spend(&mut self, charge: &Charge<'_>, now: u64) -> Option<(u32, u64)> {
+        let [named] = charge.quotas else { return None };
+        let due = self.cells.get_mut(&charge.key.of_quota(named))?;
+        let quota = named.quota();
+        let mut backlog = gcra::backlog(*due, now);
+        let granted = grant(charge, std::iter::once((backlog, quota)));
+        if granted > 0 {
+            backlog = gcra::spend(backlog, granted, quota);
+            *due = now.saturating_add(backlog);
+        }
+        Some((granted, backlog))
+    }
+
     fn find(&self, wanted: &[(RateKey, Quota)]) -> SmallVec<[Option<u64>; 2]> {
         wanted.iter().map(|(key, _)| self.cells.get(key).copied()).collect()
     }

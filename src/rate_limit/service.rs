@@ -40,8 +40,14 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // The future is made where it is returned to: to move it there would cost as much as the counting.
+        if self.limit.admits(request.extensions(), self.cost) {
+            return RateLimitFuture {
+                stage: Stage::Admitted { future: self.inner.call(request), told: None },
+            };
+        }
         let limit = &self.limit;
-        RateLimitFuture::new(match limit.check(&request, self.cost) {
+        let stage = match limit.check(&request, self.cost) {
             Checked::Judged(Ok(told)) => Stage::admitted(told, limit, self.inner.call(request)),
             Checked::Judged(Err(refusal)) => Stage::refused(&refusal, limit),
             Checked::Asking(caller, asking) => {
@@ -53,7 +59,8 @@ where
                     waiting: Box::new(Waiting { service, request, limit, cost, caller, asking }),
                 }
             }
-        })
+        };
+        RateLimitFuture { stage }
     }
 }
 

@@ -84,12 +84,15 @@ impl Who {
         }
     }
 
+    /// What was found out when the same verdict came before.
+    pub(super) fn remembered(&self, principal: &Principal) -> Option<Caller> {
+        let counted = principal.facts().counted.get()?;
+        (counted.number == self.number && self.number != u32::MAX).then_some(counted.caller)
+    }
+
     fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
-        let slot = &principal.facts().counted;
-        if let Some(counted) =
-            slot.get().filter(|counted| counted.number == self.number && self.number != u32::MAX)
-        {
-            return counted.caller;
+        if let Some(caller) = self.remembered(principal) {
+            return caller;
         }
         let key = match self.by {
             By::Subject => RateKey::subject(principal),
@@ -100,7 +103,7 @@ impl Who {
         let Some(key) = key else { return self.planned(self.address(context), Some(principal)) };
         let caller = self.planned(key, Some(principal));
         // Taken already if another limit was first.
-        let _ = slot.set(Counted { number: self.number, caller });
+        let _ = principal.facts().counted.set(Counted { number: self.number, caller });
         caller
     }
 

@@ -4,17 +4,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Request, StatusCode};
 use portcullis::test_util::ManualClock;
 use portcullis::{
-    Charge, MemoryRateLimits, Quota, Quotas, RateKey, RateLimitLayer, RateLimitStore, Standing,
+    Charge, MemoryRateLimits, Principal, Quota, Quotas, RateKey, RateLimitHeaders, RateLimitLayer,
+    RateLimitStore, Standing,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio_test::{assert_ready_ok, task};
 
-use super::{TOO_OFTEN, send};
+use tower::{Layer as _, ServiceExt as _};
+
+use super::{TOO_OFTEN, fine, send};
 use crate::stub::header;
 
 /// A quota in words: so many in so many nanoseconds, so many at once.
@@ -141,6 +144,38 @@ fn memory_decides_as_the_model_does() {
                 let said = assert_ready_ok!(task::spawn(store.charge(&charge).answer()).poll());
                 let expected = standing(model.charge(now, step.key, step.cost, up_to));
                 prop_assert_eq!(format!("{said:?}"), expected, "step {} of {:?}", index, steps);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Whoever comes again with the same verdict is known, and counted without further ado where nothing is told of it.
+#[test]
+fn layers_decide_as_the_model_does_whether_they_tell_of_it_or_not() {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&schedules(YEAR, 120), |(written, steps)| {
+            let (clock, mut model, mut now) = (ManualClock::now(), Model::new(&written), 0);
+            let telling = RateLimitLayer::per_subject(quotas(&written)).clock(clock.clone());
+            let quiet = telling.clone().headers(RateLimitHeaders::none()).clock(clock.clone());
+            let known = [0, 1, 2].map(|key| Principal::builder("test").subject(key.to_string()).build());
+            for (index, step) in steps.iter().enumerate() {
+                now += u128::from(step.after);
+                clock.advance(Duration::from_nanos(step.after));
+                let mut expected = StatusCode::INTERNAL_SERVER_ERROR;
+                // Where nobody could ever come nothing is spent.
+                if written.iter().all(|quota| step.cost <= quota.burst) {
+                    let (granted, _) = model.charge(now, step.key, step.cost, step.cost);
+                    expected = if granted > 0 { StatusCode::OK } else { TOO_OFTEN };
+                }
+                for limit in [&telling, &quiet] {
+                    let mut request = Request::new(());
+                    request.extensions_mut().insert(known[usize::from(step.key)].clone());
+                    let service = limit.clone().cost(step.cost).layer(tower::service_fn(fine));
+                    let response = assert_ready_ok!(task::spawn(service.oneshot(request)).poll());
+                    prop_assert_eq!(response.status(), expected, "step {} of {:?}", index, steps);
+                }
             }
             Ok(())
         })
