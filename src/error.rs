@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
+use crate::time::WallTime;
+
 /// What kind of refusal it is; decides the status and the `error` code of the challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -243,10 +245,16 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug)]
 pub struct AuthError {
     reason: Reason,
+    reusable_until: Option<WallTime>,
+    more: Option<Arc<More>>,
+}
+
+/// What few refusals have: elsewhere, so that all others are small. They are handed from place to place.
+#[derive(Clone, Debug, Default)]
+struct More {
     scope: Option<Arc<str>>,
     retry_after: Option<Duration>,
-    violated: Option<Arc<[Arc<str>]>>,
-    reusable_until: Option<SystemTime>,
+    violated: Box<[Arc<str>]>,
 }
 
 impl AuthError {
@@ -259,10 +267,8 @@ impl AuthError {
 
     /// The authority that judges could not be asked: 503, after which the caller may come again.
     #[must_use]
-    pub const fn unavailable(retry_after: Duration) -> Self {
-        let mut error = Self::of(Reason::AuthorityUnavailable);
-        error.retry_after = Some(retry_after);
-        error
+    pub fn unavailable(retry_after: Duration) -> Self {
+        Self::of(Reason::AuthorityUnavailable).with_retry_after(retry_after)
     }
 
     /// The route asks for a fresh verdict ([`RequestContext::not_before`](crate::RequestContext::not_before)), and this
@@ -283,42 +289,45 @@ impl AuthError {
     /// Lets the layer refuse the same credential until then without asking again: for refusals that depend on nothing but the
     /// credential. Counts for kind [`InvalidToken`](AuthErrorKind::InvalidToken) alone.
     #[must_use]
-    pub const fn until(mut self, time: SystemTime) -> Self {
-        self.reusable_until = Some(time);
+    pub fn until(mut self, time: SystemTime) -> Self {
+        self.reusable_until = Some(time.into());
         self
     }
 
-    pub(crate) const fn reusable_until(&self) -> Option<SystemTime> {
-        self.reusable_until
+    pub(crate) fn reusable_until(&self) -> Option<SystemTime> {
+        self.reusable_until.map(SystemTime::from)
     }
 
     /// The caller is known, and lacks scopes: `needed` is the space-divided list of all that are needed.
     #[must_use]
     pub fn insufficient_scope(needed: impl Into<Arc<str>>) -> Self {
-        let mut error = Self::from(Reason::ScopeInsufficient);
-        error.scope = Some(needed.into());
-        error
+        Self::of(Reason::ScopeInsufficient).with(|more| more.scope = Some(needed.into()))
     }
 
     const fn of(reason: Reason) -> Self {
-        Self { reason, scope: None, retry_after: None, violated: None, reusable_until: None }
+        Self { reason, reusable_until: None, more: None }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut More)) -> Self {
+        change(Arc::make_mut(self.more.get_or_insert_default()));
+        self
     }
 
     #[cfg(feature = "rate-limit")]
     pub(crate) fn quota_exceeded(wait: Duration, violated: Vec<Arc<str>>) -> Self {
-        let mut error = Self::from(Reason::QuotaExceeded).with_retry_after(wait);
-        error.violated = Some(violated.into());
-        error
+        Self::of(Reason::QuotaExceeded).with(|more| {
+            more.retry_after = Some(wait);
+            more.violated = violated.into();
+        })
     }
 
     /// The names of the quotas that had no room for the request.
     pub fn violated_policies(&self) -> impl Iterator<Item = &str> {
-        self.violated.iter().flat_map(|names| names.iter()).map(|name| &**name)
+        self.more.iter().flat_map(|more| &more.violated).map(|name| &**name)
     }
 
-    pub(crate) const fn with_retry_after(mut self, retry_after: Duration) -> Self {
-        self.retry_after = Some(retry_after);
-        self
+    pub(crate) fn with_retry_after(self, retry_after: Duration) -> Self {
+        self.with(|more| more.retry_after = Some(retry_after))
     }
 
     /// The kind of refusal.
@@ -348,13 +357,13 @@ impl AuthError {
     /// The scopes that the route needs, divided by spaces, if that is what was lacking.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.scope.as_deref()
+        self.more.as_ref()?.scope.as_deref()
     }
 
     /// After how long the caller may try again, if that is known.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.more.as_ref()?.retry_after
     }
 }
 

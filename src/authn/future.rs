@@ -23,7 +23,7 @@ use crate::reject::Reject;
 ///
 /// The layer looks before it awaits: a ready verdict is passed on within the same call, without a box.
 #[must_use]
-pub struct AuthFuture(State);
+pub struct AuthFuture(pub(super) State);
 
 pub(super) enum State {
     Ready(Result<Verdict, AuthError>),
@@ -66,10 +66,6 @@ impl AuthFuture {
             State::Ready(result) => result,
             State::Boxed(future) | State::Shared(_, future) => future.await,
         }
-    }
-
-    pub(super) fn into_state(self) -> State {
-        self.0
     }
 }
 

@@ -294,15 +294,6 @@ impl<'a> RequestContext<'a> {
         Self { body, ..self }
     }
 
-    fn since(self, not_before: Option<SystemTime>) -> Self {
-        Self { not_before, ..self }
-    }
-
-    #[cfg(feature = "jwt")]
-    fn at(self, time: Option<WallTime>) -> Self {
-        Self { time, ..self }
-    }
-
     /// The oldest verdict that the route accepts: set where a guard with
     /// [`verified_within`](crate::RequireLayer::verified_within) asks again. The authority must then be asked, or have been asked
     /// since; what is judged locally does not count. Who has no authority says so with

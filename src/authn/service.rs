@@ -13,13 +13,12 @@ use super::extract::extract;
 use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
 use super::settings::{Presented, Settings};
-use super::stripes::Stripes;
+use super::stripes::{Stripe, Stripes};
 use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
 use crate::error::{AuthError, Reason};
 use crate::reject::{EmptyBody, Reject};
-use crate::time::Moment;
 
 /// The service of [`AuthLayer`](super::AuthLayer).
 pub struct Auth<S, A, R = EmptyBody> {
@@ -63,77 +62,77 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
         R: Reject<ResBody>,
     {
-        let settings = self.stripes.mine();
+        let Self { inner, stripes } = self;
+        let settings = stripes.mine();
         let verifier = &settings.verifier;
         let found = match extract(request.headers(), &verifier.presentations).transpose() {
             Some(found) => found,
             None if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);
-                return self.pass(None, request, None);
+                return settings.respond(None, Stage::Admitted { future: inner.call(request) });
             }
-            None => return self.refuse(None, &Reason::CredentialMissing.into(), Attempt::default()),
+            None => {
+                return settings.respond_refused(None, &Reason::CredentialMissing.into(), Attempt::default());
+            }
         };
         let attempt = match settings.failures.look(&request) {
             Ok(attempt) => attempt,
-            Err(error) => return self.refuse(None, &error, Attempt::default()),
+            Err(error) => return settings.respond_refused(None, &error, Attempt::default()),
         };
         let (presented, demand, judged) = match found {
             Ok(found) => {
                 let demand = Demand { now: verifier.now(), oldest: None };
                 (Some(found.place), demand, verifier.judge(found, &RequestContext::new(&request), demand))
             }
-            Err(reason) => return self.refuse(None, &reason.into(), attempt),
+            Err(reason) => return settings.respond_refused(None, &reason.into(), attempt),
         };
         match (judged, reader) {
+            (Judged::Ready(Err(error)), None) => settings.respond_refused(presented, &error, attempt),
             (Judged::Ready(outcome), Some(reader)) if needs_body(&outcome) => {
                 let origin = Arc::clone(&settings.origin);
-                let waiting = Waiting::for_body(self.take_ready(), request, origin, demand, reader);
-                self.respond(presented, Stage::Waiting { waiting, attempt })
+                let waiting = Waiting::for_body(take_ready(inner), request, origin, demand, reader);
+                settings.respond(presented, Stage::Waiting { waiting, attempt })
             }
             (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now, &mut request) {
-                Ok(()) => self.pass(presented, request, Some(demand.now)),
-                Err(error) => self.refuse(presented, &error, attempt),
+                Ok(()) => {
+                    // Who counts requests beneath need not read the clock again.
+                    let standstill = verifier.memory.moments.hold(demand.now);
+                    let future = inner.call(request);
+                    drop(standstill);
+                    settings.respond(presented, Stage::Admitted { future })
+                }
+                Err(error) => settings.respond_refused(presented, &error, attempt),
             },
             (Judged::Waiting(verdict), reader) => {
                 let verdict = settings.failures.follow(attempt, verdict);
                 let later = Later { origin: Arc::clone(&settings.origin), demand, verdict };
-                let waiting = Waiting::new(self.take_ready(), request, later).with_reader(reader);
-                self.respond(presented, Stage::Waiting { waiting, attempt })
+                let waiting = Waiting::new(take_ready(inner), request, later).with_reader(reader);
+                settings.respond(presented, Stage::Waiting { waiting, attempt })
             }
         }
     }
 }
 
-impl<S, A, R> Auth<S, A, R> {
-    /// The service that said it was ready is the one that will be called; a fresh clone takes its place.
-    fn take_ready(&mut self) -> S
-    where
-        S: Clone,
-    {
-        let clone = self.inner.clone();
-        mem::replace(&mut self.inner, clone)
-    }
+/// The service that said it was ready is the one that will be called; a fresh clone takes its place.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    mem::replace(inner, clone)
+}
 
-    // Or the request would be moved once more.
-    #[inline(always)]
-    fn pass<ReqBody, ResBody>(
-        &mut self,
+impl<A, R> Stripe<A, R> {
+    fn respond<S, ReqBody, ResBody>(
+        self: &Arc<Self>,
         presented: Option<Presented>,
-        request: Request<ReqBody>,
-        now: Option<Moment>,
+        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
     ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
     where
         S: Service<Request<ReqBody>>,
     {
-        // Who counts requests beneath need not read the clock again.
-        let standstill = now.map(|now| self.stripes.mine().verifier.memory.moments.hold(now));
-        let future = self.inner.call(request);
-        drop(standstill);
-        self.respond(presented, Stage::Admitted { future })
+        ResponseFuture::new(Arc::clone(self), presented, stage)
     }
 
-    fn refuse<ReqBody, ResBody>(
-        &self,
+    fn respond_refused<S, ReqBody, ResBody>(
+        self: &Arc<Self>,
         presented: Option<Presented>,
         error: &AuthError,
         attempt: Attempt,
@@ -142,21 +141,7 @@ impl<S, A, R> Auth<S, A, R> {
         S: Service<Request<ReqBody>>,
         R: Reject<ResBody>,
     {
-        self.respond(
-            presented,
-            Stage::Refused { refusal: Some(self.stripes.mine().refuse(error, presented, attempt)) },
-        )
-    }
-
-    fn respond<ReqBody, ResBody>(
-        &self,
-        presented: Option<Presented>,
-        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
-    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
-    where
-        S: Service<Request<ReqBody>>,
-    {
-        ResponseFuture::new(Arc::clone(self.stripes.mine()), presented, stage)
+        self.respond(presented, Stage::Refused { refusal: Some(self.refuse(error, presented, attempt)) })
     }
 }
 

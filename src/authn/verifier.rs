@@ -110,17 +110,29 @@ impl<A: Authenticator> Verifier<A> {
             Ok(credential) => credential,
             Err(reason) => return Judged::Ready(Err(reason.into())),
         };
-        let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
-        let case = Case { digest, demand, revocable };
+        // Only now, since what is refused at once has none.
+        let case = || {
+            let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
+            Case { digest, demand, revocable }
+        };
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, || demand.timing())) {
-            return Judged::joined(Arc::clone(memory), case, call);
+            return Judged::joined(Arc::clone(memory), case(), call);
         }
-        let context = context.since(demand.oldest.map(|oldest| oldest.wall));
-        #[cfg(feature = "jwt")]
-        let context = context.at(memory.moments.is_of_the_machine().then_some(demand.now.wall_time()));
-        match self.authenticator.authenticate(&credential, &context).into_state() {
-            // Nothing of it is kept, and nothing was.
-            Judging::Ready(Err(error)) if digest.is_none() => Judged::Ready(Err(error)),
+        let context = RequestContext {
+            not_before: demand.oldest.map(|oldest| oldest.wall),
+            #[cfg(feature = "jwt")]
+            time: memory.moments.is_of_the_machine().then_some(demand.now.wall_time()),
+            ..*context
+        };
+        let judging = self.authenticator.authenticate(&credential, &context).0;
+        // Nothing of it is kept, and nothing was.
+        if digest.is_none()
+            && let Judging::Ready(Err(error)) = judging
+        {
+            return Judged::Ready(Err(error));
+        }
+        let case = case();
+        match judging {
             Judging::Ready(result) => {
                 let outcome = case.conclude(result);
                 memory.remember(&case, &outcome);

@@ -151,20 +151,20 @@ impl Judge {
 
     /// Judges with the keys at hand, or says which are needed.
     fn judge(&self, token: &[u8], now: WallTime, patience: Patience) -> Result<Verdict, Stop> {
+        let parts = Parts::split(token, self.max_token_len)?;
         let mut buffers = Buffers::default();
-        let (principal, expires_at, lease) = self.accept(token, &mut buffers, now, patience)?;
+        let (principal, expires_at, lease) = self.accept(parts, &mut buffers, now, patience)?;
         Ok(Verdict::until(principal.with_claims(buffers.into_claims()), expires_at).under(lease))
     }
 
     /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
     fn accept<'b>(
         &self,
-        token: &'b [u8],
+        parts: Parts<'b>,
         buffers: &'b mut Buffers,
         now: WallTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
-        let parts = Parts::split(token, self.max_token_len)?;
         let known = self.headers.now();
         let mut claims = Claims::default();
         let token = Token::parse(parts, &known, buffers, &mut claims, &self.rules)?;
