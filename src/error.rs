@@ -245,6 +245,7 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug)]
 pub struct AuthError {
     reason: Reason,
+    retry_after: Option<Duration>,
     reusable_until: Option<WallTime>,
     more: Option<Arc<More>>,
 }
@@ -253,7 +254,6 @@ pub struct AuthError {
 #[derive(Clone, Debug, Default)]
 struct More {
     scope: Option<Arc<str>>,
-    retry_after: Option<Duration>,
     violated: Box<[Arc<str>]>,
 }
 
@@ -267,7 +267,7 @@ impl AuthError {
 
     /// The authority that judges could not be asked: 503, after which the caller may come again.
     #[must_use]
-    pub fn unavailable(retry_after: Duration) -> Self {
+    pub const fn unavailable(retry_after: Duration) -> Self {
         Self::of(Reason::AuthorityUnavailable).with_retry_after(retry_after)
     }
 
@@ -294,8 +294,8 @@ impl AuthError {
         self
     }
 
-    pub(crate) fn reusable_until(&self) -> Option<SystemTime> {
-        self.reusable_until.map(SystemTime::from)
+    pub(crate) const fn reusable_until(&self) -> Option<WallTime> {
+        self.reusable_until
     }
 
     /// The caller is known, and lacks scopes: `needed` is the space-divided list of all that are needed.
@@ -305,7 +305,7 @@ impl AuthError {
     }
 
     const fn of(reason: Reason) -> Self {
-        Self { reason, reusable_until: None, more: None }
+        Self { reason, retry_after: None, reusable_until: None, more: None }
     }
 
     fn with(mut self, change: impl FnOnce(&mut More)) -> Self {
@@ -315,10 +315,8 @@ impl AuthError {
 
     #[cfg(feature = "rate-limit")]
     pub(crate) fn quota_exceeded(wait: Duration, violated: Vec<Arc<str>>) -> Self {
-        Self::of(Reason::QuotaExceeded).with(|more| {
-            more.retry_after = Some(wait);
-            more.violated = violated.into();
-        })
+        let error = Self::of(Reason::QuotaExceeded).with_retry_after(wait);
+        error.with(|more| more.violated = violated.into())
     }
 
     /// The names of the quotas that had no room for the request.
@@ -326,8 +324,9 @@ impl AuthError {
         self.more.iter().flat_map(|more| &more.violated).map(|name| &**name)
     }
 
-    pub(crate) fn with_retry_after(self, retry_after: Duration) -> Self {
-        self.with(|more| more.retry_after = Some(retry_after))
+    pub(crate) const fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
+        self
     }
 
     /// The kind of refusal.
@@ -362,8 +361,8 @@ impl AuthError {
 
     /// After how long the caller may try again, if that is known.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.more.as_ref()?.retry_after
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

@@ -148,8 +148,8 @@ impl ApiKeys {
     }
 
     /// Issues a key that takes another's place: it grants the same, to the same, and ends when the other would have; more time
-    /// is a decision of its own ([`expire`](Self::expire)). The other one is good for `grace` yet, to a millisecond, or until it
-    /// expires. Of several who do this at once with one key, one gets a key.
+    /// is a decision of its own ([`expire`](Self::expire)). The other one is good for `grace` yet, up to a millisecond less, or
+    /// until it expires. Of several who do this at once with one key, one gets a key.
     ///
     /// # Errors
     /// If there is none of this id, it is not active, another took its place already, or the store fails.

@@ -60,7 +60,7 @@ impl VerdictCache {
         Self {
             secrets: (0..places).map(secret).collect(),
             verdicts: sized(bytes.verdicts, 800),
-            refusals: sized(bytes.refusals, 150),
+            refusals: sized(bytes.refusals, 160),
         }
     }
 

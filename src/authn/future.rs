@@ -106,11 +106,25 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(super) fn new(
-        settings: Arc<Stripe<A, R>>,
+        settings: &Arc<Stripe<A, R>>,
         presented: Option<Presented>,
         stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
     ) -> Self {
-        Self { settings, presented, stage }
+        Self { settings: Arc::clone(settings), presented, stage }
+    }
+
+    /// One that is refused before anything is waited for.
+    pub(super) fn refused(
+        settings: &Arc<Stripe<A, R>>,
+        presented: Option<Presented>,
+        error: &AuthError,
+        attempt: Attempt,
+    ) -> Self
+    where
+        R: Reject<ResBody>,
+    {
+        let refusal = Some(settings.refuse(error, presented, attempt));
+        Self::new(settings, presented, Stage::Refused { refusal })
     }
 }
 

@@ -238,7 +238,7 @@ impl Verdict {
     fn into_principal(self, now: Moment, token: Option<Mark>) -> Principal {
         let lasts = match self.reuse {
             Reuse::Never => None,
-            Reuse::Until(time) => Some(Span::until(time, now)),
+            Reuse::Until(time) => Some(Span::until(time.into(), now)),
         };
         let terms = Terms {
             asked: self.asked.or_else(|| self.principal.asked_at(now)),

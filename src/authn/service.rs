@@ -12,12 +12,12 @@ use super::body::Reader;
 use super::extract::extract;
 use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
-use super::settings::{Presented, Settings};
-use super::stripes::{Stripe, Stripes};
+use super::settings::Settings;
+use super::stripes::Stripes;
 use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
-use crate::error::{AuthError, Reason};
+use crate::error::Reason;
 use crate::reject::{EmptyBody, Reject};
 
 /// The service of [`AuthLayer`](super::AuthLayer).
@@ -69,29 +69,36 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
             Some(found) => found,
             None if settings.optional => {
                 Settings::<A, R>::admit_anonymous(&mut request);
-                return settings.respond(None, Stage::Admitted { future: inner.call(request) });
+                return ResponseFuture::new(settings, None, Stage::Admitted { future: inner.call(request) });
             }
             None => {
-                return settings.respond_refused(None, &Reason::CredentialMissing.into(), Attempt::default());
+                return ResponseFuture::refused(
+                    settings,
+                    None,
+                    &Reason::CredentialMissing.into(),
+                    Attempt::default(),
+                );
             }
         };
         let attempt = match settings.failures.look(&request) {
             Ok(attempt) => attempt,
-            Err(error) => return settings.respond_refused(None, &error, Attempt::default()),
+            Err(error) => return ResponseFuture::refused(settings, None, &error, Attempt::default()),
         };
         let (presented, demand, judged) = match found {
             Ok(found) => {
                 let demand = Demand { now: verifier.now(), oldest: None };
                 (Some(found.place), demand, verifier.judge(found, &RequestContext::new(&request), demand))
             }
-            Err(reason) => return settings.respond_refused(None, &reason.into(), attempt),
+            Err(reason) => return ResponseFuture::refused(settings, None, &reason.into(), attempt),
         };
         match (judged, reader) {
-            (Judged::Ready(Err(error)), None) => settings.respond_refused(presented, &error, attempt),
+            (Judged::Ready(Err(error)), None) => {
+                ResponseFuture::refused(settings, presented, &error, attempt)
+            }
             (Judged::Ready(outcome), Some(reader)) if needs_body(&outcome) => {
                 let origin = Arc::clone(&settings.origin);
                 let waiting = Waiting::for_body(take_ready(inner), request, origin, demand, reader);
-                settings.respond(presented, Stage::Waiting { waiting, attempt })
+                ResponseFuture::new(settings, presented, Stage::Waiting { waiting, attempt })
             }
             (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now, &mut request) {
                 Ok(()) => {
@@ -99,15 +106,15 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
                     let standstill = verifier.memory.moments.hold(demand.now);
                     let future = inner.call(request);
                     drop(standstill);
-                    settings.respond(presented, Stage::Admitted { future })
+                    ResponseFuture::new(settings, presented, Stage::Admitted { future })
                 }
-                Err(error) => settings.respond_refused(presented, &error, attempt),
+                Err(error) => ResponseFuture::refused(settings, presented, &error, attempt),
             },
             (Judged::Waiting(verdict), reader) => {
                 let verdict = settings.failures.follow(attempt, verdict);
                 let later = Later { origin: Arc::clone(&settings.origin), demand, verdict };
                 let waiting = Waiting::new(take_ready(inner), request, later).with_reader(reader);
-                settings.respond(presented, Stage::Waiting { waiting, attempt })
+                ResponseFuture::new(settings, presented, Stage::Waiting { waiting, attempt })
             }
         }
     }
@@ -117,32 +124,6 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
 fn take_ready<S: Clone>(inner: &mut S) -> S {
     let clone = inner.clone();
     mem::replace(inner, clone)
-}
-
-impl<A, R> Stripe<A, R> {
-    fn respond<S, ReqBody, ResBody>(
-        self: &Arc<Self>,
-        presented: Option<Presented>,
-        stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
-    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
-    where
-        S: Service<Request<ReqBody>>,
-    {
-        ResponseFuture::new(Arc::clone(self), presented, stage)
-    }
-
-    fn respond_refused<S, ReqBody, ResBody>(
-        self: &Arc<Self>,
-        presented: Option<Presented>,
-        error: &AuthError,
-        attempt: Attempt,
-    ) -> ResponseFuture<S, ReqBody, ResBody, A, R>
-    where
-        S: Service<Request<ReqBody>>,
-        R: Reject<ResBody>,
-    {
-        self.respond(presented, Stage::Refused { refusal: Some(self.refuse(error, presented, attempt)) })
-    }
 }
 
 impl<S: Clone, A, R> Clone for Auth<S, A, R> {

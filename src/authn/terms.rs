@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::revocations::Marks;
 use crate::time::{Clock, Moment, WallTime, nanos, stopwatch_nanos};
@@ -20,8 +20,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// From now to a time on the wall.
-    pub(crate) fn until(until: SystemTime, now: Moment) -> Self {
-        let until = WallTime::from(until);
+    pub(crate) fn until(until: WallTime, now: Moment) -> Self {
         let left = until.nanos().saturating_sub(now.wall_nanos());
         Self { until, elapses: now.stopwatch_nanos().saturating_add(left) }
     }

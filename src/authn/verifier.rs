@@ -110,13 +110,13 @@ impl<A: Authenticator> Verifier<A> {
             Ok(credential) => credential,
             Err(reason) => return Judged::Ready(Err(reason.into())),
         };
-        // Only now, since what is refused at once has none.
-        let case = || {
+        // Made where it is needed: what is refused at once, and not remembered, has none.
+        let make_case = || {
             let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
             Case { digest, demand, revocable }
         };
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, || demand.timing())) {
-            return Judged::joined(Arc::clone(memory), case(), call);
+            return Judged::joined(Arc::clone(memory), make_case(), call);
         }
         let context = RequestContext {
             not_before: demand.oldest.map(|oldest| oldest.wall),
@@ -131,7 +131,7 @@ impl<A: Authenticator> Verifier<A> {
         {
             return Judged::Ready(Err(error));
         }
-        let case = case();
+        let case = make_case();
         match judging {
             Judging::Ready(result) => {
                 let outcome = case.conclude(result);

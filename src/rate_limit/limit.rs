@@ -14,7 +14,6 @@ use super::store::{Charge, OnStoreFailure, RateLimitStore, Standing};
 use super::who::{Caller, Who};
 use super::{NamedQuota, Quotas};
 use crate::error::{AuthError, Reason};
-use crate::principal::Principal;
 use crate::store::{State, StoreError, StoreFuture};
 use crate::time::{Clock, SystemClock};
 
@@ -68,11 +67,9 @@ impl Limit {
         if self.store.is_some() || self.tells() {
             return false;
         }
-        let caller = extensions.get::<Principal>().and_then(|principal| self.who.remembered(principal));
-        caller.is_some_and(|caller| {
-            let quotas = self.quotas(caller.plan).as_slice();
-            self.local.spend_at_once(&Charge::new(caller.key, quotas, cost.get()))
-        })
+        let Some(caller) = self.who.remembered(extensions) else { return false };
+        let quotas = self.quotas(caller.plan).as_slice();
+        quotas.len() == 1 && self.local.spend_at_once(&Charge::new(caller.key, quotas, cost.get()))
     }
 
     /// Spends so much of whoever this is.

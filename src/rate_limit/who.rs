@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use http::Extensions;
+
 use super::RateKey;
 use super::plans::{Plan, Plans};
 use crate::authn::RequestContext;
@@ -85,13 +87,17 @@ impl Who {
     }
 
     /// What was found out when the same verdict came before.
-    pub(super) fn remembered(&self, principal: &Principal) -> Option<Caller> {
+    pub(super) fn remembered(&self, extensions: &Extensions) -> Option<Caller> {
+        extensions.get().and_then(|principal| self.found_out(principal))
+    }
+
+    fn found_out(&self, principal: &Principal) -> Option<Caller> {
         let counted = principal.facts().counted.get()?;
         (counted.number == self.number && self.number != u32::MAX).then_some(counted.caller)
     }
 
     fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
-        if let Some(caller) = self.remembered(principal) {
+        if let Some(caller) = self.found_out(principal) {
             return caller;
         }
         let key = match self.by {

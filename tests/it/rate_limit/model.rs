@@ -159,6 +159,8 @@ fn layers_decide_as_the_model_does_whether_they_tell_of_it_or_not() {
             let (clock, mut model, mut now) = (ManualClock::now(), Model::new(&written), 0);
             let telling = RateLimitLayer::per_subject(quotas(&written)).clock(clock.clone());
             let quiet = telling.clone().headers(RateLimitHeaders::none()).clock(clock.clone());
+            let trial = telling.clone().observe_only().clock(clock.clone());
+            let mut too_often = 0;
             let known = [0, 1, 2].map(|key| Principal::builder("test").subject(key.to_string()).build());
             for (index, step) in steps.iter().enumerate() {
                 now += u128::from(step.after);
@@ -169,13 +171,16 @@ fn layers_decide_as_the_model_does_whether_they_tell_of_it_or_not() {
                     let (granted, _) = model.charge(now, step.key, step.cost, step.cost);
                     expected = if granted > 0 { StatusCode::OK } else { TOO_OFTEN };
                 }
-                for limit in [&telling, &quiet] {
+                too_often += u64::from(expected != StatusCode::OK);
+                for (limit, expected) in [(&telling, expected), (&quiet, expected), (&trial, StatusCode::OK)]
+                {
                     let mut request = Request::new(());
                     request.extensions_mut().insert(known[usize::from(step.key)].clone());
                     let service = limit.clone().cost(step.cost).layer(tower::service_fn(fine));
                     let response = assert_ready_ok!(task::spawn(service.oneshot(request)).poll());
                     prop_assert_eq!(response.status(), expected, "step {} of {:?}", index, steps);
                 }
+                prop_assert_eq!(trial.status().would_refuse, too_often, "step {} of {:?}", index, steps);
             }
             Ok(())
         })

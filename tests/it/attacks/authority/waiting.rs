@@ -12,8 +12,8 @@ use super::{CLOSED, active, ask, asking_about, over_a_socket};
 use crate::attacks::{PASSED, at_once, unauthorized, unavailable};
 use crate::support::{AUDIENCE, bearer, issuer_of, key, outcome, send};
 
-/// A seventh of what refusals have by default, which is enough for some four thousand.
-const ROOM: u64 = 4 * 1024 * 1024 / 7;
+/// A sixth of what refusals have by default, which is enough for some four thousand.
+const ROOM: u64 = 4 * 1024 * 1024 / 6;
 const GARBAGE: usize = 5_000;
 
 #[tokio::test]
