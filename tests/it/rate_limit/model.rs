@@ -14,7 +14,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio_test::{assert_ready_ok, task};
-
 use tower::{Layer as _, ServiceExt as _};
 
 use super::{TOO_OFTEN, fine, send};
