@@ -48,8 +48,7 @@ impl AuthFuture {
     /// on nothing but the credential. The layer runs it in a task of its own, so that no caller who goes away takes it along,
     /// and gives it up after `limit`.
     ///
-    /// Where the layer keeps no verdicts, or none about this ([`may_remember`](crate::Authenticator::may_remember)), it is as
-    /// [`boxed`](Self::boxed), and has no limit but its own.
+    /// In a layer without a verdict cache it is as [`boxed`](Self::boxed), and has no time limit but its own.
     pub fn shared(
         limit: Duration,
         future: impl Future<Output = Result<Verdict, AuthError>> + Send + 'static,

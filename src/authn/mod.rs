@@ -98,20 +98,6 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
-    /// Whether it is of use to remember a verdict about this: `false` for what is refused at a glance, and for what never comes
-    /// twice. Then the layer neither digests it nor looks it up nor keeps anything, and [`AuthFuture::shared`] is as
-    /// [`AuthFuture::boxed`].
-    ///
-    /// Asked first of all, wherever the layer keeps verdicts, about the bytes behind the scheme or in the header field, whichever
-    /// of the presentations that is: up to 64 KiB that nobody has looked at. It must cost less than a look into a table, and
-    /// always say the same about the same bytes.
-    ///
-    /// It spares work and forbids nothing: beside another authenticator that says `true` a verdict is remembered all the same. What
-    /// must not be used again is said with [`Verdict::once`] and [`AuthFuture::boxed`].
-    fn may_remember(&self, _presented: &[u8]) -> bool {
-        true
-    }
-
     /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.
     fn or<B: Authenticator>(self, other: B) -> Or<Self, B>
     where
@@ -142,10 +128,6 @@ impl<A: Authenticator + ?Sized> Authenticator for Box<A> {
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         (**self).clock()
-    }
-
-    fn may_remember(&self, presented: &[u8]) -> bool {
-        (**self).may_remember(presented)
     }
 }
 

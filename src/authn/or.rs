@@ -74,10 +74,6 @@ impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         self.left.authenticator.clock().or_else(|| self.right.authenticator.clock())
     }
-
-    fn may_remember(&self, presented: &[u8]) -> bool {
-        self.left.authenticator.may_remember(presented) || self.right.authenticator.may_remember(presented)
-    }
 }
 
 fn union<T: Clone + PartialEq>(left: &[T], right: &[T]) -> Vec<T> {

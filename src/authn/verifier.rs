@@ -101,8 +101,7 @@ impl<A: Authenticator> Verifier<A> {
     /// Judges what was found in the request.
     pub(super) fn judge(&self, found: Found<'_>, context: &RequestContext<'_>, demand: Demand) -> Judged {
         let memory = &self.memory;
-        let cache = memory.cache.as_ref().filter(|_| self.authenticator.may_remember(found.bytes));
-        let digest = cache.and_then(|cache| cache.digest(found));
+        let digest = memory.cache.as_ref().and_then(|cache| cache.digest(found));
         if let Some(known) = digest.and_then(|digest| self.known(digest, demand)) {
             return Judged::Ready(known);
         }

@@ -31,8 +31,7 @@ use crate::time::{Clock, SystemClock, WallTime};
 /// share a `kid`, or of a token without one, four of its algorithm are tried at most. New key material under an old `kid` is
 /// noticed with the next refresh of the keys, not by the first token.
 ///
-/// With the keys known the verdict is ready at once. A token whose header begins with white space is judged each time, as none is that
-/// has the length of no JWT. Clones are the same authenticator.
+/// If the keys are cached, the verdict is ready immediately. Clones are the same authenticator.
 ///
 /// ```
 /// use portcullis::{AuthLayer, Issuer, JwtAuthenticator};
@@ -135,12 +134,6 @@ impl Authenticator for JwtAuthenticator {
         #[cfg(feature = "introspection")]
         let own_clock = own_clock.or_else(|| self.authority.as_ref().and_then(Authenticator::clock));
         own_clock
-    }
-
-    /// Only what may be a JWT by its length, and begins as `{` does in base64url. Nobody else writes white space before that.
-    fn may_remember(&self, presented: &[u8]) -> bool {
-        let lengths = SHORTEST_SIGNATURE..=self.judge.max_token_len;
-        lengths.contains(&presented.len()) && presented.first() == Some(&b'e')
     }
 }
 
@@ -245,9 +238,6 @@ impl Judge {
 /// How long a confirmation may be held up by keys that have to be fetched first.
 #[cfg(feature = "introspection")]
 const KEYS_LIMIT: Duration = Duration::from_secs(6);
-
-/// The characters of an Ed25519 or ES256 signature, of which no other is shorter.
-const SHORTEST_SIGNATURE: usize = 86;
 
 /// Fresh keys, then a fetch that was under way, then one that was sent after the request arrived; and one to spare.
 const MAX_ROUNDS: u32 = 4;

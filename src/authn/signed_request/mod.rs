@@ -156,11 +156,6 @@ impl Authenticator for SignedRequestAuthenticator {
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         self.judge.own_clock.clone()
     }
-
-    /// A verdict holds for its request alone.
-    fn may_remember(&self, _presented: &[u8]) -> bool {
-        false
-    }
 }
 
 /// A token that was accepted, before it is marked as used.
