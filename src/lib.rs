@@ -108,8 +108,6 @@ pub mod http_client;
 mod jose;
 #[cfg(feature = "jwt")]
 pub mod keys;
-#[cfg(feature = "jwt")]
-mod lately;
 mod offered;
 mod peer;
 mod principal;

@@ -96,14 +96,6 @@ impl<'b> Claims<'b> {
         self.client_id.as_deref().or(self.azp.as_deref())
     }
 
-    /// The text of those scopes, where they are one.
-    pub(crate) fn scope_text(&self) -> Option<&str> {
-        match self.scope.as_ref().or(self.scp.as_ref()) {
-            Some(ScopeClaim::Joined(text)) => Some(text),
-            _ => None,
-        }
-    }
-
     /// `scope`, or `scp` if there is no `scope`.
     pub(crate) fn scopes(&self) -> Result<ScopeSet, Reason> {
         match self.scope.as_ref().or(self.scp.as_ref()) {

@@ -46,18 +46,6 @@ impl<'b> Header<'b> {
         Ok(header)
     }
 
-    pub(super) fn to_owned(&self) -> Header<'static> {
-        let owned = |text: &Option<Cow<'b, str>>| text.as_ref().map(|text| Cow::Owned(text.to_string()));
-        Header {
-            alg: owned(&self.alg),
-            kid: owned(&self.kid),
-            typ: owned(&self.typ),
-            cty: owned(&self.cty),
-            critical: self.critical,
-            compressed: self.compressed,
-        }
-    }
-
     /// The algorithm that the token claims: a hint for the choice of key, never more.
     pub(super) fn algorithm(&self) -> Result<Algorithm, Reason> {
         self.alg.as_deref().and_then(Algorithm::from_name).ok_or(Reason::AlgorithmRefused)

@@ -32,12 +32,9 @@ pub(crate) use key_pair::{KeyPair, Signing};
 #[cfg(feature = "introspection")]
 pub(crate) use sign::{PrivateKey, SigningFailed};
 
-use std::ops::Deref;
-
 use smallvec::SmallVec;
 
 use crate::error::Reason;
-use crate::lately::{Known, Lately};
 use header::HeaderBuffer;
 
 /// Bytes of the longest signature: RSA with 8192 bits.
@@ -45,9 +42,6 @@ const MAX_SIGNATURE_LEN: usize = 1024;
 
 /// How many keys are tried for one token. More than one fits only where an issuer repeats a `kid` or leaves it out.
 const MAX_CANDIDATES: usize = 4;
-
-/// Headers of tokens that were accepted, as they were read and judged.
-pub(crate) type KnownHeaders = Lately<Header<'static>>;
 
 /// The three parts of a compact token, still encoded.
 #[derive(Clone, Copy)]
@@ -77,18 +71,8 @@ impl<'t> Parts<'t> {
         Ok(Self { header, claims, signature, signed })
     }
 
-    /// Remembers the header of a token that was accepted, if it was not known.
-    pub(crate) fn teach(&self, known: &KnownHeaders, said: &Said<'_>) {
-        if let Said::Now(header) = said {
-            known.learn(self.header, || Header::to_owned(header));
-        }
-    }
-
     /// Whether this is a JWT that a public key could verify: told by its `alg` alone, without believing it.
-    pub(crate) fn is_asymmetric(&self, known: &Known<Header<'static>>) -> bool {
-        if known.find(self.header).is_some() {
-            return true;
-        }
+    pub(crate) fn is_asymmetric(&self) -> bool {
         let mut buffer = HeaderBuffer::new();
         Header::parse(self.header, &mut buffer).is_ok_and(|header| header.algorithm().is_ok())
     }
@@ -116,7 +100,7 @@ impl Buffers {
 
 /// A token whose header was judged and whose claims were decoded; nothing of it is verified.
 pub(crate) struct Opened<'b> {
-    pub(crate) header: Said<'b>,
+    pub(crate) header: Header<'b>,
     pub(crate) algorithm: Algorithm,
     /// The claims, if they are a text.
     pub(crate) document: Option<&'b str>,
@@ -127,21 +111,10 @@ pub(crate) struct Opened<'b> {
 pub(crate) struct Seal<'b>(Parts<'b>);
 
 impl<'b> Opened<'b> {
-    /// Decodes both JSON parts, strictly, and refuses what the header alone rules out. A header that is known was judged before.
-    pub(crate) fn open(
-        parts: Parts<'b>,
-        known: Option<&'b Known<Header<'static>>>,
-        buffers: &'b mut Buffers,
-        typ: Typ,
-    ) -> Result<Self, Reason> {
-        let header = match known.and_then(|known| known.find(parts.header)) {
-            Some(header) => Said::Before(header),
-            None => {
-                let header = Header::parse(parts.header, &mut buffers.header)?;
-                header.judge(typ)?;
-                Said::Now(Box::new(header))
-            }
-        };
+    /// Decodes both JSON parts strictly and rejects a token whose header alone rules it out.
+    pub(crate) fn open(parts: Parts<'b>, buffers: &'b mut Buffers, typ: Typ) -> Result<Self, Reason> {
+        let header = Header::parse(parts.header, &mut buffers.header)?;
+        header.judge(typ)?;
         let algorithm = header.algorithm()?;
         let claims = base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
         let document = String::from_utf8(claims).ok().map(|text| {
@@ -149,25 +122,6 @@ impl<'b> Opened<'b> {
             &*buffers.claims
         });
         Ok(Self { header, algorithm, document, seal: Seal(parts) })
-    }
-}
-
-/// A header that was judged.
-pub(crate) enum Said<'b> {
-    /// Of another token, which was accepted.
-    Before(&'b Header<'static>),
-    /// That is seldom, and a header is large.
-    Now(Box<Header<'b>>),
-}
-
-impl<'b> Deref for Said<'b> {
-    type Target = Header<'b>;
-
-    fn deref(&self) -> &Header<'b> {
-        match self {
-            Self::Before(header) => header,
-            Self::Now(header) => header,
-        }
     }
 }
 
@@ -190,7 +144,7 @@ impl Seal<'_> {
 
 /// An access token whose claims were parsed; nothing of it is verified.
 pub(crate) struct Token<'c, 'b> {
-    pub(crate) header: Said<'b>,
+    pub(crate) header: Header<'b>,
     pub(crate) algorithm: Algorithm,
     pub(crate) unverified: Unverified<'c, 'b>,
 }
@@ -206,12 +160,11 @@ impl<'c, 'b> Token<'c, 'b> {
     /// Opens it and parses its claims, into `claims`: they are large, and would be moved from place to place.
     pub(crate) fn parse(
         parts: Parts<'b>,
-        known: &'b Known<Header<'static>>,
         buffers: &'b mut Buffers,
         claims: &'c mut Claims<'b>,
         rules: &Rules,
     ) -> Result<Self, Reason> {
-        let opened = Opened::open(parts, Some(known), buffers, rules.typ)?;
+        let opened = Opened::open(parts, buffers, rules.typ)?;
         let Opened { header, algorithm, document, seal } = opened;
         let document = document.ok_or(Reason::ClaimsMalformed)?;
         claims.read(document, &rules.audiences)?;

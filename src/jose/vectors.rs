@@ -31,7 +31,7 @@ fn judge(keys: &Value, token: &str) -> Result<(), Reason> {
     let keys = KeySet::parse(keys.to_string()).map_err(|_| Reason::KeyUnknown)?;
     let parts = Parts::split(token.as_bytes(), 8 * 1024)?;
     let mut buffers = Buffers::default();
-    let Opened { header, algorithm, seal, .. } = Opened::open(parts, None, &mut buffers, Typ::AccessToken)?;
+    let Opened { header, algorithm, seal, .. } = Opened::open(parts, &mut buffers, Typ::AccessToken)?;
     match keys.find(header.kid(), algorithm) {
         Find::Candidates(candidates) => seal.verify(candidates).map(drop),
         Find::OtherAlgorithm => Err(Reason::KeyMismatch),

@@ -75,7 +75,7 @@ impl Profile {
     ) -> Result<String, Stop> {
         let mut buffers = Buffers::default();
         let parts = Parts::split(answer.as_bytes(), MAX_LEN)?;
-        let opened = Opened::open(parts, None, &mut buffers, Typ::IntrospectionAnswer)?;
+        let opened = Opened::open(parts, &mut buffers, Typ::IntrospectionAnswer)?;
         let mut reader = Reader { envelope: Envelope::default(), audiences: &self.audiences };
         let document = opened.document.ok_or(Reason::ClaimsMalformed)?;
         parse_object(document.as_bytes(), &mut reader).map_err(|_| Reason::ClaimsMalformed)?;

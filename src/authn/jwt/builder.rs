@@ -7,9 +7,8 @@ use super::{Judge, JwtAuthenticator, Trusted};
 #[cfg(feature = "introspection")]
 use crate::authn::introspection::IntrospectionAuthenticator;
 use crate::error::ConfigError;
-use crate::jose::{KnownHeaders, Rules, Typ};
+use crate::jose::{Rules, Typ};
 use crate::keys::Issuer;
-use crate::lately::Lately;
 use crate::time::Clock;
 
 /// Tolerated between the clocks of the issuer and of this server.
@@ -157,14 +156,7 @@ impl JwtAuthenticatorBuilder {
         Ok(JwtAuthenticator {
             #[cfg(feature = "introspection")]
             authority: self.authority,
-            judge: Arc::new(Judge {
-                issuers: issuers.into(),
-                rules,
-                headers: KnownHeaders::default(),
-                scopes: Lately::default(),
-                max_token_len,
-                own_clock: clock,
-            }),
+            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
         })
     }
 }

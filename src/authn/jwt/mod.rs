@@ -13,11 +13,9 @@ use super::introspection::IntrospectionAuthenticator;
 use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
-use crate::jose::{Buffers, Claims, KnownHeaders, Parts, Rules, Said, Token, Verified};
+use crate::jose::{Buffers, Claims, Parts, Rules, Token, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
-use crate::lately::Lately;
 use crate::principal::Principal;
-use crate::scope::ScopeSet;
 use crate::time::{Clock, SystemClock, WallTime};
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
@@ -53,8 +51,6 @@ pub struct JwtAuthenticator {
 struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
-    headers: KnownHeaders,
-    scopes: Lately<ScopeSet>,
     max_token_len: usize,
     /// The application's, if it brought one.
     own_clock: Option<Arc<dyn Clock>>,
@@ -104,7 +100,7 @@ impl Authenticator for JwtAuthenticator {
     /// Certain of three-part tokens with the algorithm of a public key.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
         match Parts::split(credential.bytes(), self.judge.max_token_len) {
-            Ok(parts) if parts.is_asymmetric(&self.judge.headers.now()) => Match::Specific,
+            Ok(parts) if parts.is_asymmetric() => Match::Specific,
             _ => Match::No,
         }
     }
@@ -158,9 +154,8 @@ impl Judge {
         now: WallTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
-        let known = self.headers.now();
         let mut claims = Claims::default();
-        let token = Token::parse(parts, &known, buffers, &mut claims, &self.rules)?;
+        let token = Token::parse(parts, buffers, &mut claims, &self.rules)?;
         let Token { header, algorithm, unverified } = token;
         let claims = unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
@@ -174,17 +169,13 @@ impl Judge {
             Find::Unknown => None,
         })?;
         let (verified, lease) = verified.ok_or(Reason::KeyUnknown)??;
-        if let Said::Now(header) = &header {
-            header.judge_typ(self.rules.typ)?;
-        }
-        let (principal, expires_at) = self.principal(&verified, issuer, now)?;
-        parts.teach(&self.headers, &header);
+        header.judge_typ(self.rules.typ)?;
+        let (principal, expires_at) = Self::principal(&verified, issuer, now)?;
         Ok((principal, expires_at, lease))
     }
 
     /// The one way from a token to a principal: only a verified one has it.
     fn principal(
-        &self,
         verified: &Verified<'_, '_>,
         issuer: &Trusted,
         now: WallTime,
@@ -197,18 +188,10 @@ impl Judge {
             .issuer(Arc::clone(&issuer.id))
             .subject(claims.sub.as_deref().unwrap_or_default())
             .client_id(claims.client().unwrap_or_default())
-            .scopes(self.scopes(claims)?)
+            .scopes(claims.scopes()?)
             .ends_at(expires_at.into())
             .judged_at(now);
         Ok((principal.build(), expires_at.into()))
-    }
-
-    fn scopes(&self, claims: &Claims<'_>) -> Result<ScopeSet, Reason> {
-        let Some(text) = claims.scope_text() else { return claims.scopes() };
-        if let Some(known) = self.scopes.now().find(text) {
-            return Ok(known.clone());
-        }
-        claims.scopes().inspect(|scopes| self.scopes.learn(text, || scopes.clone()))
     }
 
     /// Judges, and waits for keys if it must.
