@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::header::Typ;
-use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
+use super::json::{Members, Repeat, Skip, Text, parse_object_text};
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
@@ -45,8 +45,7 @@ impl<'b> Claims<'b> {
     /// Reads them all, where there were none; `audiences` are the names by which this server is known.
     pub(super) fn read(&mut self, document: &'b str, audiences: &[String]) -> Result<(), Reason> {
         let mut reader = Reader { claims: self, audiences };
-        parse_plain_object(document, &mut reader, |reader| *reader.claims = Self::default())
-            .map_err(|fault| fault.reason(Reason::ClaimsMalformed))
+        parse_object_text(document, &mut reader).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
     /// Judges everything but the issuer and the signature: cheap, and before any key is looked for.

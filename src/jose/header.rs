@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::{Error as _, MapAccess};
 use smallvec::SmallVec;
 
-use super::json::{Members, Repeat, Skip, Text, parse_plain_object};
+use super::json::{Members, Repeat, Skip, Text, parse_object_text};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
 
@@ -41,8 +41,7 @@ impl<'b> Header<'b> {
         }
         let document = std::str::from_utf8(document).map_err(|_| Reason::HeaderMalformed)?;
         let mut header = Self::default();
-        parse_plain_object(document, &mut header, |header| *header = Self::default())
-            .map_err(|fault| fault.reason(Reason::HeaderMalformed))?;
+        parse_object_text(document, &mut header).map_err(|fault| fault.reason(Reason::HeaderMalformed))?;
         Ok(header)
     }
 

@@ -7,7 +7,6 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-use super::plain::Plain;
 use crate::error::Reason;
 
 /// How deeply objects and arrays may lie in each other, the outermost included. Claims of the field need five or six.
@@ -54,30 +53,18 @@ pub(crate) enum Repeat {
     ByName,
 }
 
-/// Parses the same documents as [`parse_object`], faster where they are written plainly, as those in tokens are. Where that fails,
-/// `forget` has the members as they were before.
-pub(crate) fn parse_plain_object<'de, M: Members<'de>>(
-    document: &'de str,
-    members: &mut M,
-    forget: impl FnOnce(&mut M),
-) -> Result<(), Fault> {
-    if let Some(mut plain) = Plain::new(document) {
-        let fault = Cell::new(Fault::Malformed);
-        let object = Object { members, skip: Skip { depth: MAX_DEPTH, fault: &fault } };
-        if plain.deserialize_map(object).and_then(|()| plain.end()).is_ok() {
-            return Ok(());
-        }
-        forget(members);
-    }
-    parse_object(document.as_bytes(), members)
-}
-
 /// Parses a whole document, which must be an object.
 pub(crate) fn parse_object<'de, M: Members<'de>>(document: &'de [u8], members: &mut M) -> Result<(), Fault> {
-    // Checked once here, so that nothing below has to check again.
-    let text = std::str::from_utf8(document).map_err(|_| Fault::Malformed)?;
+    parse_object_text(std::str::from_utf8(document).map_err(|_| Fault::Malformed)?, members)
+}
+
+/// Parses a whole document that is known to be UTF-8, so that serde_json does not check each string again.
+pub(crate) fn parse_object_text<'de, M: Members<'de>>(
+    document: &'de str,
+    members: &mut M,
+) -> Result<(), Fault> {
     let fault = Cell::new(Fault::Malformed);
-    let mut json = serde_json::Deserializer::from_str(text);
+    let mut json = serde_json::Deserializer::from_str(document);
     let skip = Skip { depth: MAX_DEPTH, fault: &fault };
     json.deserialize_map(Object { members, skip }).and_then(|()| json.end()).map_err(|_| fault.get())
 }

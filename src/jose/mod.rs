@@ -13,7 +13,6 @@ mod json;
 mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
 mod key_pair;
-mod plain;
 #[cfg(feature = "introspection")]
 mod sign;
 #[cfg(test)]
@@ -25,7 +24,7 @@ pub(crate) use claims::{Audience, ScopeClaim};
 pub(crate) use claims::{Claims, NumericDate, Rules};
 pub(crate) use header::{Header, MAX_KID_LEN, Typ};
 pub(crate) use hmac::{HmacKey, Symmetric, Tag};
-pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_plain_object};
+pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_object_text};
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error as _, MapAccess};
 
 use crate::error::Reason;
-use crate::jose::{Members, NumericDate, Repeat, Skip, Tag, Text, parse_plain_object};
+use crate::jose::{Members, NumericDate, Repeat, Skip, Tag, Text, parse_object_text};
 use crate::time::UnixTime;
 
 /// Bytes of the name of a client, and of a `jti`.
@@ -52,8 +52,7 @@ pub(super) struct Said<'b> {
 impl<'b> Claims<'b> {
     pub(super) fn parse(document: &'b str) -> Result<Self, Reason> {
         let mut claims = Self::default();
-        parse_plain_object(document, &mut claims, |claims| *claims = Self::default())
-            .map_err(|fault| fault.reason(Reason::ClaimsMalformed))?;
+        parse_object_text(document, &mut claims).map_err(|fault| fault.reason(Reason::ClaimsMalformed))?;
         Ok(claims)
     }
 
