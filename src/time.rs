@@ -3,7 +3,6 @@
 //! Claims are judged by the wall clock, ages and intervals by a monotonic one. Both come in through [`Clock`], so that tests
 //! can move time by hand; nothing else in the crate reads time.
 
-use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -174,19 +173,6 @@ impl Moments {
         Moment { stopwatch: at(&self.stopwatch_ahead), wall: at(&self.wall_ahead) }
     }
 
-    /// What the stopwatch says, in nanoseconds: the first time as it was read for this call, if it was.
-    #[cfg(feature = "rate-limit")]
-    pub(crate) fn stopwatch_nanos(&self) -> u64 {
-        let read = if self.is_of_the_machine() { NOW.take() } else { 0 };
-        if read > 0 { read } else { self.now().stopwatch_nanos() }
-    }
-
-    /// Holds the machine's stopwatch at that moment.
-    #[inline]
-    pub(crate) fn hold(&self, now: Moment) -> Standstill {
-        Standstill(NOW.replace(if self.is_of_the_machine() { now.stopwatch } else { 0 }))
-    }
-
     pub(crate) const fn is_of_the_machine(&self) -> bool {
         self.own_clock.is_none()
     }
@@ -208,22 +194,6 @@ impl Moments {
         self.wall_ahead.store(moment.wall.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
         self.looked_at.store(count, Ordering::Release);
         moment
-    }
-}
-
-thread_local! {
-    /// Nanoseconds that the stopwatch says to who asks next; zero where it is read.
-    static NOW: Cell<u64> = const { Cell::new(0) };
-}
-
-/// While it is there the stopwatch of this thread stands still for whoever asks first: a call that has just begun takes no time till
-/// then. What asks again, or is made in it for later, such as a future, reads it as ever: a call may block.
-#[must_use]
-pub(crate) struct Standstill(u64);
-
-impl Drop for Standstill {
-    fn drop(&mut self) {
-        NOW.set(self.0);
     }
 }
 
@@ -382,32 +352,6 @@ mod moments {
         mock.increment(9_000_000);
         let after = moments.now();
         assert_eq!((millis(before, after), after.wall.abs_diff(before.wall)), (9, 9_000_000));
-    }
-
-    #[cfg(all(feature = "rate-limit", feature = "test-util"))]
-    #[test]
-    fn the_stopwatch_stands_still_once_while_it_is_held() {
-        let moments = Moments::new(None);
-        let own = Moments::new(Some(Arc::new(crate::test_util::ManualClock::at(1_800_000_000))));
-        let (now, own_now) = (moments.now(), own.now());
-        let elapsed = || moments.stopwatch_nanos() - now.stopwatch;
-        {
-            let _standstill = moments.hold(now);
-            std::thread::sleep(Duration::from_millis(1));
-            assert_eq!(own.stopwatch_nanos(), own_now.stopwatch, "who brings a clock goes by that");
-            {
-                let _another = own.hold(own_now);
-                assert!(elapsed() >= 1_000_000, "and nobody else does");
-            }
-            assert_eq!(elapsed(), 0);
-            assert!(elapsed() >= 1_000_000, "a call may block");
-        }
-        assert!(elapsed() >= 1_000_000, "afterwards it goes on");
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _standstill = moments.hold(now);
-            panic!("as services do")
-        }));
-        assert!(panicked.is_err() && elapsed() >= 1_000_000, "also after a panic");
     }
 
     #[test]

@@ -102,10 +102,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
             }
             (Judged::Ready(outcome), _) => match settings.admit(outcome, demand.now, &mut request) {
                 Ok(()) => {
-                    // Who counts requests beneath need not read the clock again.
-                    let standstill = verifier.memory.moments.hold(demand.now);
                     let future = inner.call(request);
-                    drop(standstill);
                     ResponseFuture::new(settings, presented, Stage::Admitted { future })
                 }
                 Err(error) => ResponseFuture::refused(settings, presented, &error, attempt),

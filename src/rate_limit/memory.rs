@@ -168,7 +168,7 @@ impl RateLimitStore for MemoryRateLimits {
 
 impl Table {
     fn now(&self) -> u64 {
-        self.moments.stopwatch_nanos()
+        self.moments.now().stopwatch_nanos()
     }
 
     /// All cells of a caller are in one shard, so that one lock is enough.
