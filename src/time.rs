@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -109,68 +109,20 @@ impl Moment {
     }
 }
 
-/// Nanoseconds by the processor's own counter where the machine keeps that in step: 11 ns to read, where asking the system takes 28.
-/// What it counts as a second differs by some millionths from what the system does.
-struct Counter(quanta::Clock);
-
-impl Counter {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the counter")]
-    fn of_the_machine() -> Self {
-        Self(quanta::Clock::new())
-    }
-
-    /// From zero on: between a later beginning and what is before it nothing would be counted at all, and a counter may be set back.
-    fn nanos(&self) -> u64 {
-        self.0.delta_as_nanos(0, self.0.raw())
-    }
-}
-
-/// Tells moments, on every request: it counts on from the last look at the machine's clocks, which is ten milliseconds ago at
-/// most.
+/// The clock of the application if it brought one, else the clocks of the system.
+#[derive(Clone, Default)]
 pub(crate) struct Moments {
     own_clock: Option<Arc<dyn Clock>>,
-    counter: Counter,
-    /// Nanoseconds that the clocks are ahead of the counter.
-    stopwatch_ahead: AtomicI64,
-    wall_ahead: AtomicI64,
-    /// Nanoseconds of the counter. Written last.
-    looked_at: AtomicU64,
 }
 
 impl Moments {
-    /// For so long the wall's clock may have been set, or the machine asleep, without being noticed.
-    const LOOK_AGAIN: u64 = 10_000_000;
-
-    /// A look takes a tenth of a microsecond.
-    const LOOK_TAKES: u64 = 50_000;
-
-    pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
-        Self::by(own_clock, Counter::of_the_machine())
+    pub(crate) const fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
+        Self { own_clock }
     }
 
-    fn by(own_clock: Option<Arc<dyn Clock>>, counter: Counter) -> Self {
-        let moments = Self {
-            own_clock,
-            counter,
-            stopwatch_ahead: AtomicI64::new(0),
-            wall_ahead: AtomicI64::new(0),
-            looked_at: AtomicU64::new(0),
-        };
-        moments.look();
-        moments
-    }
-
+    /// Reads both clocks.
     pub(crate) fn now(&self) -> Moment {
-        if let Some(clock) = &self.own_clock {
-            return Moment::of(&**clock);
-        }
-        let count = self.counter.nanos();
-        // A counter that was set back, as on a machine that slept or moved, wraps to a long time: the clocks are looked at again.
-        if count.wrapping_sub(self.looked_at.load(Ordering::Acquire)) >= Self::LOOK_AGAIN {
-            return self.look();
-        }
-        let at = |ahead: &AtomicI64| count.saturating_add_signed(ahead.load(Ordering::Relaxed));
-        Moment { stopwatch: at(&self.stopwatch_ahead), wall: at(&self.wall_ahead) }
+        self.own_clock.as_deref().map_or_else(|| Moment::of(&SystemClock), Moment::of)
     }
 
     pub(crate) const fn is_of_the_machine(&self) -> bool {
@@ -179,21 +131,6 @@ impl Moments {
 
     pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
         self.own_clock.clone()
-    }
-
-    /// The counter comes last: what is made of it later is behind the clocks, never ahead. It is not used later if that took long:
-    /// a thread that was held up in between knows a moment that is over, and nobody else shall go by that.
-    fn look(&self) -> Moment {
-        let before = self.counter.nanos();
-        let moment = Moment::of(&SystemClock);
-        let count = self.counter.nanos();
-        if count.wrapping_sub(before) > Self::LOOK_TAKES {
-            return moment;
-        }
-        self.stopwatch_ahead.store(moment.stopwatch.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
-        self.wall_ahead.store(moment.wall.wrapping_sub(count).cast_signed(), Ordering::Relaxed);
-        self.looked_at.store(count, Ordering::Release);
-        moment
     }
 }
 
@@ -320,39 +257,6 @@ impl OncePerSecond {
 #[cfg(test)]
 mod moments {
     use super::*;
-
-    fn millis(earlier: Moment, later: Moment) -> u64 {
-        later.stopwatch.abs_diff(earlier.stopwatch) / 1_000_000
-    }
-
-    /// As on a machine that slept, or moved to another one.
-    #[test]
-    fn a_counter_that_is_set_back_does_not_stop_the_time() {
-        let (counter, mock) = quanta::Clock::mock();
-        mock.increment(3_600_000_000_000);
-        let moments = Moments::by(None, Counter(counter));
-        let before = moments.now();
-        mock.decrement(3_599_000_000_000);
-        let after = moments.now();
-        assert!(millis(before, after) < 1000, "{before:?} {after:?}");
-        for step in 1..=20 {
-            mock.increment(5_000_000);
-            let steps = millis(after, moments.now());
-            // Looked at anew every ten milliseconds of the counter, by clocks that have hardly moved.
-            assert!(steps <= 1000 && (step % 2 == 0 || steps >= 5), "{step}: {steps}");
-        }
-    }
-
-    #[test]
-    fn between_two_looks_the_counter_tells_the_time() {
-        let (counter, mock) = quanta::Clock::mock();
-        mock.increment(1_000_000_000);
-        let moments = Moments::by(None, Counter(counter));
-        let before = moments.now();
-        mock.increment(9_000_000);
-        let after = moments.now();
-        assert_eq!((millis(before, after), after.wall.abs_diff(before.wall)), (9, 9_000_000));
-    }
 
     #[test]
     fn times_before_the_first_question_are_told_apart() {
