@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use crate::time::WallTime;
+use crate::time::UnixTime;
 
 /// What kind of refusal it is; decides the status and the `error` code of the challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -246,7 +246,8 @@ impl fmt::Display for Reason {
 pub struct AuthError {
     reason: Reason,
     retry_after: Option<Duration>,
-    reusable_until: Option<WallTime>,
+    /// [`UnixTime::MIN`] if the layer must not cache it.
+    reusable_until: UnixTime,
     more: Option<Arc<More>>,
 }
 
@@ -290,12 +291,12 @@ impl AuthError {
     /// credential. Counts for kind [`InvalidToken`](AuthErrorKind::InvalidToken) alone.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
-        self.reusable_until = Some(time.into());
+        self.reusable_until = time.into();
         self
     }
 
-    pub(crate) const fn reusable_until(&self) -> Option<WallTime> {
-        self.reusable_until
+    pub(crate) fn reusable_until(&self) -> Option<UnixTime> {
+        Some(self.reusable_until).filter(|until| *until > UnixTime::MIN)
     }
 
     /// The caller is known, and lacks scopes: `needed` is the space-divided list of all that are needed.
@@ -305,7 +306,7 @@ impl AuthError {
     }
 
     const fn of(reason: Reason) -> Self {
-        Self { reason, retry_after: None, reusable_until: None, more: None }
+        Self { reason, retry_after: None, reusable_until: UnixTime::MIN, more: None }
     }
 
     fn with(mut self, change: impl FnOnce(&mut More)) -> Self {

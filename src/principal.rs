@@ -19,7 +19,7 @@ use crate::error::{AuthError, Reason};
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::Counted;
 use crate::scope::{ScopeSet, grants};
-use crate::time::{Clock, Moment, SystemClock, WallTime};
+use crate::time::{Clock, SystemClock, Timestamp, UnixTime};
 use texts::Texts;
 
 /// Who is calling: the one thing that an [`AuthLayer`](crate::AuthLayer) puts into the request's extensions.
@@ -36,7 +36,7 @@ pub struct Principal {
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) origin: Arc<dyn Origin>,
-    pub(crate) arrival: Moment,
+    pub(crate) arrival: Timestamp,
 }
 
 /// What is known of a principal, and on which terms it is remembered.
@@ -55,8 +55,8 @@ pub(crate) struct Facts {
     texts: Texts,
     method: &'static str,
     issuer: Option<Arc<str>>,
-    expires_at: Option<WallTime>,
-    verified_at: WallTime,
+    expires_at: Option<UnixTime>,
+    verified_at: UnixTime,
     /// That was when an authority was asked.
     by_authority: bool,
 }
@@ -245,7 +245,7 @@ impl Principal {
             facts.met = Met::default();
         }
         if let Some(exp) = said.exp {
-            let exp = WallTime::from(exp);
+            let exp = UnixTime::from(exp);
             facts.expires_at = facts.expires_at.map(|end| end.min(exp)).or(Some(exp));
         }
         self
@@ -286,7 +286,7 @@ impl Principal {
     }
 
     /// When the authority was asked, on the stopwatch; `now` is when the authenticator was.
-    pub(crate) fn asked_at(&self, now: Moment) -> Option<Instant> {
+    pub(crate) fn asked_at(&self, now: Timestamp) -> Option<Instant> {
         if !self.facts.by_authority {
             return None;
         }
@@ -355,8 +355,8 @@ pub struct PrincipalBuilder<'a> {
     plan: Cow<'a, str>,
     api_key_id: Cow<'a, str>,
     scopes: ScopeSet,
-    expires_at: Option<WallTime>,
-    verified_at: Option<WallTime>,
+    expires_at: Option<UnixTime>,
+    verified_at: Option<UnixTime>,
     by_authority: bool,
     claims: String,
     document: Option<&'a str>,
@@ -404,7 +404,7 @@ impl<'a> PrincipalBuilder<'a> {
         self.ends_at(time.into())
     }
 
-    pub(crate) const fn ends_at(mut self, time: WallTime) -> Self {
+    pub(crate) const fn ends_at(mut self, time: UnixTime) -> Self {
         self.expires_at = Some(time);
         self
     }
@@ -419,7 +419,7 @@ impl<'a> PrincipalBuilder<'a> {
         self.judged_at(time.into())
     }
 
-    pub(crate) const fn judged_at(mut self, time: WallTime) -> Self {
+    pub(crate) const fn judged_at(mut self, time: UnixTime) -> Self {
         self.verified_at = Some(time);
         self
     }

@@ -4,16 +4,16 @@
 //! can move time by hand; nothing else in the crate reads time.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time, twice: by the wall and by a stopwatch.
 ///
 /// Implement it for tests of your own, or use `ManualClock` of the feature `test-util`.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The wall-clock time. `exp`, `nbf` and `iat` are compared with it. One before 1970 counts as 1970, and one after 2554 as that.
+    /// The wall-clock time. `exp`, `nbf` and `iat` are compared with it. A time before 1677 or after 2262 counts
+    /// as that year.
     fn now(&self) -> SystemTime;
 
     /// A monotonic time. The age of keys and the spacing of requests are measured with it.
@@ -36,201 +36,144 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time of the wall in half the room: nanoseconds since the epoch. One before it becomes the epoch, one after five centuries their
-/// end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WallTime(NonZeroU64);
-
-impl WallTime {
-    fn from_nanos(nanos: u64) -> Self {
-        Self(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
-    }
-
-    pub(crate) const fn nanos(self) -> u64 {
-        self.0.get()
-    }
-}
-
-#[cfg(feature = "jwt")]
-impl From<UnixTime> for WallTime {
-    fn from(time: UnixTime) -> Self {
-        let millis = u64::try_from(time.0).unwrap_or_default();
-        Self::from_nanos(millis.saturating_mul(1_000_000))
-    }
-}
-
-impl From<SystemTime> for WallTime {
-    fn from(time: SystemTime) -> Self {
-        Self::from_nanos(wall_nanos(time))
-    }
-}
-
-impl From<WallTime> for SystemTime {
-    fn from(time: WallTime) -> Self {
-        UNIX_EPOCH.checked_add(Duration::from_nanos(time.nanos())).unwrap_or(UNIX_EPOCH)
-    }
-}
-
-/// One moment by both clocks, in nanoseconds.
+/// One point in time by both clocks.
+///
+/// A period ends when either clock reaches its end: the wall clock may be set back, and the monotonic
+/// clock stands still while the machine sleeps.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// See [`stopwatch_nanos`].
-    stopwatch: u64,
-    /// Since the epoch.
-    wall: u64,
+pub(crate) struct Timestamp {
+    wall: UnixTime,
+    /// See [`monotonic_nanos`].
+    monotonic: u64,
 }
 
-impl Moment {
-    pub(crate) fn of(clock: &(impl Clock + ?Sized)) -> Self {
-        Self { stopwatch: stopwatch_nanos(clock.instant()), wall: wall_nanos(clock.now()) }
+impl Timestamp {
+    /// Reads both clocks: those of the application if it brought one, else those of the system.
+    pub(crate) fn read(own_clock: Option<&dyn Clock>) -> Self {
+        own_clock.map_or_else(|| Self::of(&SystemClock), Self::of)
     }
 
-    pub(crate) fn instant(self) -> Instant {
-        instant_at(self.stopwatch)
+    pub(crate) fn of(clock: &(impl Clock + ?Sized)) -> Self {
+        Self { wall: clock.now().into(), monotonic: monotonic_nanos(clock.instant()) }
+    }
+
+    /// Returns the point at which the wall clock reaches `wall`, seen from `now`; `now` if it has.
+    pub(crate) fn at(wall: UnixTime, now: Self) -> Self {
+        let left = u64::try_from(wall.0.saturating_sub(now.wall.0)).unwrap_or_default();
+        Self { wall, monotonic: now.monotonic.saturating_add(left) }
+    }
+
+    /// Returns whether both clocks are before `end`.
+    pub(crate) fn is_before(self, end: Self) -> bool {
+        self.wall < end.wall && self.monotonic < end.monotonic
+    }
+
+    pub(crate) fn saturating_add(self, duration: Duration) -> Self {
+        let monotonic = self.monotonic.saturating_add(nanos(duration));
+        Self { wall: self.wall.saturating_add(duration), monotonic }
     }
 
     pub(crate) fn wall(self) -> SystemTime {
-        UNIX_EPOCH.checked_add(Duration::from_nanos(self.wall)).unwrap_or(UNIX_EPOCH)
+        self.wall.into()
     }
 
-    #[cfg(feature = "jwt")]
-    pub(crate) fn wall_time(self) -> WallTime {
-        WallTime::from_nanos(self.wall)
-    }
-
-    /// By the stopwatch, since a beginning that is the same for the whole process.
-    pub(crate) const fn stopwatch_nanos(self) -> u64 {
-        self.stopwatch
-    }
-
-    /// By the wall's clock, since the epoch.
-    pub(crate) const fn wall_nanos(self) -> u64 {
+    pub(crate) const fn unix(self) -> UnixTime {
         self.wall
     }
-}
 
-/// The clock of the application if it brought one, else the clocks of the system.
-#[derive(Clone, Default)]
-pub(crate) struct Moments {
-    own_clock: Option<Arc<dyn Clock>>,
-}
-
-impl Moments {
-    pub(crate) const fn new(own_clock: Option<Arc<dyn Clock>>) -> Self {
-        Self { own_clock }
+    /// Returns the monotonic clock in the form that atomics hold; see [`monotonic_nanos`].
+    pub(crate) const fn monotonic_nanos(self) -> u64 {
+        self.monotonic
     }
 
-    /// Reads both clocks.
-    pub(crate) fn now(&self) -> Moment {
-        self.own_clock.as_deref().map_or_else(|| Moment::of(&SystemClock), Moment::of)
-    }
-
-    pub(crate) const fn is_of_the_machine(&self) -> bool {
-        self.own_clock.is_none()
-    }
-
-    pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
-        self.own_clock.clone()
+    pub(crate) fn instant(self) -> Instant {
+        let base = monotonic_base();
+        let after = |nanos| base.checked_add(Duration::from_nanos(nanos));
+        let before = |nanos| base.checked_sub(Duration::from_nanos(nanos));
+        self.monotonic
+            .checked_sub(BASE_NANOS)
+            .map_or_else(|| before(BASE_NANOS.saturating_sub(self.monotonic)), after)
+            .unwrap_or(base)
     }
 }
 
-/// A time of the wall in nanoseconds since the epoch; none is earlier.
-pub(crate) fn wall_nanos(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, nanos)
-}
+/// The number for the first reading of the monotonic clock: 146 years, since the clock of an
+/// application may have begun earlier.
+const BASE_NANOS: u64 = 1 << 62;
 
-/// What the stopwatch says when somebody first asks: 146 years, for clocks of applications may have begun earlier.
-const FIRST: u64 = 1 << 62;
-
-/// A time of the stopwatch in nanoseconds.
-pub(crate) fn stopwatch_nanos(instant: Instant) -> u64 {
-    let first = first_asked();
-    match instant.checked_duration_since(first) {
-        Some(after) => FIRST.saturating_add(nanos(after)),
-        None => FIRST.saturating_sub(nanos(first.saturating_duration_since(instant))),
+/// Returns a time of the monotonic clock in nanoseconds, on a scale that is the same for the process.
+pub(crate) fn monotonic_nanos(instant: Instant) -> u64 {
+    let base = monotonic_base();
+    match instant.checked_duration_since(base) {
+        Some(after) => BASE_NANOS.saturating_add(nanos(after)),
+        None => BASE_NANOS.saturating_sub(nanos(base.saturating_duration_since(instant))),
     }
 }
 
-fn instant_at(stopwatch: u64) -> Instant {
-    let first = first_asked();
-    let after = |nanos| first.checked_add(Duration::from_nanos(nanos));
-    let before = |nanos| first.checked_sub(Duration::from_nanos(nanos));
-    stopwatch
-        .checked_sub(FIRST)
-        .map_or_else(|| before(FIRST.saturating_sub(stopwatch)), after)
-        .unwrap_or(first)
+fn monotonic_base() -> Instant {
+    static BASE: LazyLock<Instant> = LazyLock::new(|| SystemClock.instant());
+    *BASE
 }
 
-fn first_asked() -> Instant {
-    static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(|| SystemClock.instant());
-    *FIRST_ASKED
-}
-
-/// Enough for five centuries.
+/// Returns a duration in nanoseconds, which is enough for five centuries.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-/// A point in time in milliseconds since the Unix epoch. All arithmetic saturates, so no claim can overflow it.
-#[cfg(feature = "jwt")]
+/// A time of the wall clock in nanoseconds since the Unix epoch, from 1677 to 2262. All arithmetic
+/// saturates, so no claim can overflow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UnixTime(i64);
 
-#[cfg(feature = "jwt")]
 impl UnixTime {
+    /// Before any other time.
+    pub(crate) const MIN: Self = Self(i64::MIN);
+
+    #[cfg(feature = "jwt")]
     pub(crate) const fn from_secs(seconds: i64) -> Self {
-        Self(seconds.saturating_mul(1000))
+        Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// A fractional NumericDate (RFC 7519 §2), rounded towards zero to a millisecond; out of range saturates.
+    /// Reads a fractional NumericDate (RFC 7519 §2); a value out of range saturates.
+    #[cfg(feature = "jwt")]
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
         reason = "float to integer casts saturate, which is what is wanted; no conversion trait exists"
     )]
     pub(crate) fn from_secs_f64(seconds: f64) -> Self {
-        Self((seconds * 1000.0) as i64)
+        Self((seconds * 1e9) as i64)
     }
 
     pub(crate) fn saturating_add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(millis(duration)))
+        Self(self.0.saturating_add(signed_nanos(duration)))
     }
 
     pub(crate) fn saturating_sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(duration)))
+        Self(self.0.saturating_sub(signed_nanos(duration)))
     }
 }
 
-#[cfg(feature = "jwt")]
 impl From<SystemTime> for UnixTime {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Self(millis(after)),
-            Err(before) => Self(millis(before.duration()).saturating_neg()),
+            Ok(after) => Self(signed_nanos(after)),
+            Err(before) => Self(signed_nanos(before.duration()).saturating_neg()),
         }
     }
 }
 
-#[cfg(feature = "jwt")]
-impl From<WallTime> for UnixTime {
-    fn from(time: WallTime) -> Self {
-        Self(i64::try_from(time.nanos() / 1_000_000).unwrap_or(i64::MAX))
-    }
-}
-
-#[cfg(feature = "jwt")]
 impl From<UnixTime> for SystemTime {
-    /// A time that the platform cannot hold becomes the epoch: for an expiry that is long past, which is the safe side.
+    /// A time that the platform cannot hold becomes the epoch: an expiry long past, which is the safe side.
     fn from(time: UnixTime) -> Self {
-        let distance = Duration::from_millis(time.0.unsigned_abs());
+        let distance = Duration::from_nanos(time.0.unsigned_abs());
         if time.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
             .unwrap_or(UNIX_EPOCH)
     }
 }
 
-#[cfg(feature = "jwt")]
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+fn signed_nanos(duration: Duration) -> i64 {
+    i64::try_from(nanos(duration)).unwrap_or(i64::MAX)
 }
 
 /// Lets one event through each second: for log lines that a flood would repeat.
@@ -255,17 +198,40 @@ impl OncePerSecond {
 }
 
 #[cfg(test)]
-mod moments {
+mod timestamps {
     use super::*;
 
+    const NOW: Timestamp = Timestamp { wall: UnixTime(1_000), monotonic: 500 };
+
     #[test]
-    fn times_before_the_first_question_are_told_apart() {
+    fn instants_before_the_base_keep_their_distance() {
         let now = SystemClock.instant();
         let earlier = now.checked_sub(Duration::from_millis(10)).unwrap();
-        assert_eq!(stopwatch_nanos(now) - stopwatch_nanos(earlier), 10_000_000);
+        assert_eq!(monotonic_nanos(now) - monotonic_nanos(earlier), 10_000_000);
         for instant in [now, earlier] {
-            assert_eq!(instant_at(stopwatch_nanos(instant)), instant);
+            let timestamp = Timestamp { monotonic: monotonic_nanos(instant), ..NOW };
+            assert_eq!(timestamp.instant(), instant);
         }
+    }
+
+    #[test]
+    fn a_period_ends_by_whichever_clock_comes_first() {
+        let end = Timestamp::at(UnixTime(1_100), NOW);
+        for (wall, monotonic, before) in [
+            (1_099, 599, true),
+            // The machine slept: the monotonic clock stood still.
+            (1_100, 599, false),
+            // The wall clock was set back.
+            (1_099, 600, false),
+            (900, 599, true),
+        ] {
+            let now = Timestamp { wall: UnixTime(wall), monotonic };
+            assert_eq!(now.is_before(end), before, "{wall} {monotonic}");
+            let later = Timestamp { wall: UnixTime(wall + 7), monotonic: monotonic + 7 };
+            assert_eq!(later.is_before(end.saturating_add(Duration::from_nanos(7))), before);
+        }
+        assert!(!NOW.is_before(Timestamp::at(UnixTime(1_000), NOW)));
+        assert!(!NOW.is_before(Timestamp::at(UnixTime::MIN, NOW)));
     }
 }
 
@@ -282,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn fractions_keep_milliseconds_and_huge_values_saturate() {
-        assert_eq!(UnixTime::from_secs_f64(1.25), UnixTime(1250));
+    fn fractions_are_kept_and_huge_values_saturate() {
+        assert_eq!(UnixTime::from_secs_f64(1.25), UnixTime(1_250_000_000));
         assert_eq!(UnixTime::from_secs_f64(1e308), UnixTime(i64::MAX));
         assert_eq!(UnixTime::from_secs_f64(-1e308), UnixTime(i64::MIN));
     }

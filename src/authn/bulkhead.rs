@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::breaker::{Breaker, BreakerState, Role};
 use crate::error::{AuthError, Reason};
 use crate::flight::runtime;
-use crate::time::{Clock, Moment, OncePerSecond};
+use crate::time::{Clock, OncePerSecond, Timestamp};
 
 /// Calls under way at once.
 const IN_FLIGHT: usize = 64;
@@ -103,7 +103,7 @@ impl<F: Fault> Bulkhead<F> {
     /// Has the call made, which is told when that is.
     pub(super) async fn ask<T>(
         &self,
-        call: impl AsyncFnOnce(Moment) -> Result<T, F>,
+        call: impl AsyncFnOnce(Timestamp) -> Result<T, F>,
     ) -> Result<T, AuthError> {
         // Work and timers need one.
         runtime()?;
@@ -196,7 +196,7 @@ impl<F: Fault> Bulkhead<F> {
 /// A call from its beginning to its end, which may be that nobody waits for it any more.
 struct Asking<'a, F: Fault> {
     bulkhead: &'a Bulkhead<F>,
-    asked: Moment,
+    asked: Timestamp,
     role: Role,
     ended: bool,
 }
@@ -204,7 +204,7 @@ struct Asking<'a, F: Fault> {
 impl<'a, F: Fault> Asking<'a, F> {
     fn begin(bulkhead: &'a Bulkhead<F>) -> Result<Self, AuthError> {
         let clock = &bulkhead.clock;
-        let asked = Moment::of(&**clock);
+        let asked = Timestamp::of(&**clock);
         let role = bulkhead.health().breaker.admit(asked.instant(), bulkhead.limit).map_err(paused)?;
         bulkhead.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Self { bulkhead, asked, role, ended: false })

@@ -9,10 +9,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::extract::Found;
-use super::terms::Span;
 use crate::error::AuthError;
 use crate::principal::Facts;
-use crate::time::Moment;
+use crate::time::Timestamp;
 
 /// Bytes that a layer may use for what it remembers.
 #[derive(Clone, Copy)]
@@ -47,7 +46,7 @@ pub(super) struct VerdictCache {
 #[derive(Clone)]
 struct Refusal {
     error: AuthError,
-    lasts: Span,
+    lasts: Timestamp,
 }
 
 impl VerdictCache {
@@ -75,8 +74,8 @@ impl VerdictCache {
         self.verdicts.get(&digest)
     }
 
-    pub(super) fn refusal(&self, digest: Digest, now: Moment) -> Option<AuthError> {
-        self.refusals.get(&digest).filter(|refusal| refusal.lasts.holds(now)).map(|refusal| refusal.error)
+    pub(super) fn refusal(&self, digest: Digest, now: Timestamp) -> Option<AuthError> {
+        self.refusals.get(&digest).filter(|refusal| now.is_before(refusal.lasts)).map(|refusal| refusal.error)
     }
 
     pub(super) fn accept(&self, digest: Digest, facts: Arc<Facts>) {
@@ -84,7 +83,7 @@ impl VerdictCache {
     }
 
     /// Takes away what was accepted, and keeps the refusal where it may be used again.
-    pub(super) fn refuse(&self, digest: Digest, error: &AuthError, lasts: Option<Span>) {
+    pub(super) fn refuse(&self, digest: Digest, error: &AuthError, lasts: Option<Timestamp>) {
         // Looked for first: a flood of garbage must not wait for the lock of who writes.
         if self.verdicts.contains_key(&digest) {
             self.verdicts.remove(&digest);

@@ -153,7 +153,7 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
     #[must_use]
     pub fn limit_failures(self, quota: Quota) -> Self {
         self.change(|settings| {
-            let clock = settings.verifier.memory.moments.own_clock();
+            let clock = settings.verifier.memory.own_clock.clone();
             settings.failures.limit(quota, clock);
         })
     }
@@ -170,7 +170,7 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
             settings.change_verifier(|verifier| {
                 let mut bytes = verifier.memory.bytes;
                 change(&mut bytes);
-                let clock = verifier.memory.moments.own_clock();
+                let clock = verifier.memory.own_clock.clone();
                 verifier.memory = Arc::new(Memory::new(clock, verifier.presentations.len(), bytes));
             });
         })

@@ -11,15 +11,15 @@ use super::cache::{Bytes, Digest, VerdictCache};
 use super::calls::{Calls, Outcome, RETRY_AFTER, Sent};
 use super::future::BoxedVerdict;
 use super::revocations::{Mark, Marks, Revocations};
-use super::terms::Span;
 use super::verifier::Demand;
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::principal::Principal;
-use crate::time::{Clock, Moments};
+use crate::time::{Clock, Timestamp};
 
 pub(super) struct Memory {
     pub(super) bytes: Bytes,
-    pub(super) moments: Moments,
+    /// The clock of the authenticator, if it is not the system's.
+    pub(super) own_clock: Option<Arc<dyn Clock>>,
     pub(super) cache: Option<VerdictCache>,
     pub(super) calls: Calls,
     /// Counts credentials that an authority refused when it was asked again.
@@ -49,13 +49,11 @@ impl Memory {
     /// `places`: of how many presentations the layer reads credentials.
     pub(super) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, bytes: Bytes) -> Self {
         let cache = (bytes.verdicts > 0).then(|| VerdictCache::new(places, bytes));
-        Self {
-            bytes,
-            moments: Moments::new(own_clock),
-            cache,
-            calls: Calls::default(),
-            withdrawn: AtomicU64::new(0),
-        }
+        Self { bytes, own_clock, cache, calls: Calls::default(), withdrawn: AtomicU64::new(0) }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::read(self.own_clock.as_deref())
     }
 
     pub(super) fn withdrawn(&self) -> u64 {
@@ -130,7 +128,7 @@ impl Memory {
 
     fn stale(&self, case: &Case) -> Option<Principal> {
         let facts = self.cache.as_ref()?.verdict(case.digest?)?;
-        let now = self.moments.now();
+        let now = self.now();
         // What was called back does not come again because nobody can be asked.
         let ended = facts.terms.lease.as_ref().is_some_and(|lease| lease.has_ended());
         let expired = ended || facts.expires_at().is_some_and(|time| time <= now.wall());
@@ -149,7 +147,7 @@ impl Memory {
                 if case.demand.oldest.is_some() {
                     self.withdrawn.fetch_add(1, Ordering::AcqRel);
                 }
-                let lasts = error.reusable_until().map(|until| Span::until(until, case.demand.now));
+                let lasts = error.reusable_until().map(|until| Timestamp::at(until, case.demand.now));
                 cache.refuse(digest, error, lasts);
             }
             Err(_) => {}

@@ -60,10 +60,10 @@ use crate::credential::{Credential, Presentation};
 use crate::peer::peer_addr;
 use crate::principal::Principal;
 #[cfg(feature = "jwt")]
-use crate::time::WallTime;
-use crate::time::{Clock, Moment};
+use crate::time::UnixTime;
+use crate::time::{Clock, Timestamp};
 use revocations::Marks;
-use terms::{Grace, Span};
+use terms::Grace;
 
 /// Judges credentials.
 ///
@@ -217,10 +217,10 @@ impl Verdict {
 
     /// The principal, with the terms on which it may be used again. `token`: how it is revoked by its own value, in layers that
     /// have a list.
-    fn into_principal(self, now: Moment, token: Option<Mark>) -> Principal {
+    fn into_principal(self, now: Timestamp, token: Option<Mark>) -> Principal {
         let lasts = match self.reuse {
             Reuse::Never => None,
-            Reuse::Until(time) => Some(Span::until(time.into(), now)),
+            Reuse::Until(time) => Some(Timestamp::at(time.into(), now)),
         };
         let terms = Terms {
             asked: self.asked.or_else(|| self.principal.asked_at(now)),
@@ -253,7 +253,7 @@ pub struct RequestContext<'a> {
     not_before: Option<SystemTime>,
     /// The time on the wall, where the layer goes by the machine's clocks: read once for a request.
     #[cfg(feature = "jwt")]
-    time: Option<WallTime>,
+    time: Option<UnixTime>,
 }
 
 impl<'a> RequestContext<'a> {

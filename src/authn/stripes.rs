@@ -14,7 +14,7 @@ use super::{Authenticator, RequestContext};
 use crate::error::AuthError;
 use crate::principal::Admission;
 use crate::scope::Rule;
-use crate::time::Moment;
+use crate::time::Timestamp;
 
 /// Threads that have a copy of their own; more share them. A power of two.
 const COUNT: usize = 16;
@@ -66,7 +66,7 @@ impl<A, R> Stripe<A, R> {
     pub(super) fn admit<B>(
         &self,
         outcome: Outcome,
-        arrival: Moment,
+        arrival: Timestamp,
         request: &mut Request<B>,
     ) -> Result<(), AuthError> {
         // Replaces a principal that somebody else planted.
@@ -89,7 +89,7 @@ impl<A: Authenticator> Origin for Relay<A> {
         self.0.rule()
     }
 
-    fn now(&self) -> Moment {
+    fn now(&self) -> Timestamp {
         self.0.now()
     }
 

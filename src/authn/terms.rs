@@ -5,44 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::revocations::Marks;
-use crate::time::{Clock, Moment, WallTime, nanos, stopwatch_nanos};
-
-/// A time that ends by both clocks, whichever comes first: the wall's may be set back, the stopwatch stands still while the
-/// machine sleeps.
-///
-/// In nanoseconds, for each verdict has one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    until: WallTime,
-    /// By the stopwatch.
-    elapses: u64,
-}
-
-impl Span {
-    /// From now to a time on the wall.
-    pub(crate) fn until(until: WallTime, now: Moment) -> Self {
-        let left = until.nanos().saturating_sub(now.wall_nanos());
-        Self { until, elapses: now.stopwatch_nanos().saturating_add(left) }
-    }
-
-    pub(crate) fn holds(&self, now: Moment) -> bool {
-        now.wall_nanos() < self.until.nanos() && now.stopwatch_nanos() < self.elapses
-    }
-
-    /// Whether it ended less than this ago, by both clocks.
-    fn held_within(&self, time: Duration, now: Moment) -> bool {
-        let later = |end: u64| end.saturating_add(nanos(time));
-        now.wall_nanos() < later(self.until.nanos()) && now.stopwatch_nanos() < later(self.elapses)
-    }
-}
+use crate::time::{Clock, Timestamp, monotonic_nanos};
 
 /// On which terms a verdict may be used again. By default it may not.
-///
-/// In this order, so that what every hit looks at lies together.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
 pub(crate) struct Terms {
-    pub(crate) lasts: Option<Span>,
+    pub(crate) lasts: Option<Timestamp>,
     pub(crate) lease: Option<Arc<Lease>>,
     /// By what it can be revoked; there if the layer has revocations.
     pub(crate) marks: Option<Box<Marks>>,
@@ -52,8 +20,8 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn hold(&self, now: Moment) -> bool {
-        self.lasts.is_some_and(|span| span.holds(now))
+    pub(super) fn hold(&self, now: Timestamp) -> bool {
+        self.lasts.is_some_and(|end| now.is_before(end))
             && self.lease.as_ref().is_none_or(|lease| lease.holds(now))
     }
 
@@ -63,9 +31,9 @@ impl Terms {
     }
 
     /// Whether it may serve, while the authority is away, although its time is over; counts that it does.
-    pub(super) fn serve_stale(&self, now: Moment) -> bool {
-        let (Some(grace), Some(span)) = (&self.grace, &self.lasts) else { return false };
-        let serves = span.held_within(grace.time, now);
+    pub(super) fn serve_stale(&self, now: Timestamp) -> bool {
+        let (Some(grace), Some(end)) = (&self.grace, self.lasts) else { return false };
+        let serves = now.is_before(end.saturating_add(grace.time));
         if serves {
             grace.served.fetch_add(1, Ordering::Relaxed);
         }
@@ -84,7 +52,7 @@ pub(crate) struct Grace {
 /// keys that are due for a refresh, end it.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// Nanoseconds by the stopwatch.
+    /// See [`monotonic_nanos`].
     until: AtomicU64,
     ended: AtomicBool,
     /// The clock of the keys, if it is not the machine's. Else the layer's time will do, which spares reading it again.
@@ -106,7 +74,7 @@ impl Lease {
 
     #[cfg(feature = "jwt")]
     pub(crate) fn extend(&self, until: Option<Instant>) {
-        self.until.store(until.map_or(u64::MAX, stopwatch_nanos), Ordering::Relaxed);
+        self.until.store(until.map_or(u64::MAX, monotonic_nanos), Ordering::Relaxed);
     }
 
     #[cfg(any(feature = "jwt", feature = "api-keys"))]
@@ -115,9 +83,9 @@ impl Lease {
         self.until.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) fn holds(&self, now: Moment) -> bool {
-        let own = |clock: &Arc<dyn Clock>| stopwatch_nanos(clock.instant());
-        let now = self.clock.as_ref().map_or_else(|| now.stopwatch_nanos(), own);
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        let own = |clock: &Arc<dyn Clock>| monotonic_nanos(clock.instant());
+        let now = self.clock.as_ref().map_or_else(|| now.monotonic_nanos(), own);
         now < self.until.load(Ordering::Relaxed)
     }
 

@@ -16,7 +16,7 @@ use crate::credential::Presentation;
 use crate::error::Reason;
 use crate::principal::Principal;
 use crate::scope::{Rule, SharedRule};
-use crate::time::Moment;
+use crate::time::Timestamp;
 
 /// What judges the credentials of a layer. Clones share what they know.
 pub(super) struct Verifier<A> {
@@ -45,7 +45,7 @@ pub(crate) enum Landing {
 /// What a request wants of its verdict.
 #[derive(Clone, Copy)]
 pub(crate) struct Demand {
-    pub(crate) now: Moment,
+    pub(crate) now: Timestamp,
     /// The authority must have been asked since then; `None`: a verdict that may be used again will do.
     pub(crate) oldest: Option<Oldest>,
 }
@@ -79,7 +79,7 @@ impl Demand {
 
 impl Oldest {
     /// The oldest verdict that a route accepts which asks for one no older than `age` when the request arrived.
-    pub(crate) fn within(age: Duration, arrival: Moment, now: Moment) -> Self {
+    pub(crate) fn within(age: Duration, arrival: Timestamp, now: Timestamp) -> Self {
         let arrival = arrival.instant();
         let ago = now.instant().saturating_duration_since(arrival).saturating_add(age);
         let wall = now.wall().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -91,7 +91,7 @@ impl Oldest {
 pub(crate) trait Origin: Send + Sync {
     fn rule(&self) -> Option<&Rule>;
 
-    fn now(&self) -> Moment;
+    fn now(&self) -> Timestamp;
 
     /// Judges the credential of the request once more.
     fn judge_again(&self, context: &RequestContext<'_>, demand: Demand) -> Judged;
@@ -120,7 +120,7 @@ impl<A: Authenticator> Verifier<A> {
         let context = RequestContext {
             not_before: demand.oldest.map(|oldest| oldest.wall),
             #[cfg(feature = "jwt")]
-            time: memory.moments.is_of_the_machine().then_some(demand.now.wall_time()),
+            time: memory.own_clock.is_none().then_some(demand.now.unix()),
             ..*context
         };
         let judging = self.authenticator.authenticate(&credential, &context).0;
@@ -193,8 +193,8 @@ impl<A: Authenticator> Origin for Verifier<A> {
         self.rule.as_deref()
     }
 
-    fn now(&self) -> Moment {
-        self.memory.moments.now()
+    fn now(&self) -> Timestamp {
+        self.memory.now()
     }
 
     fn judge_again(&self, context: &RequestContext<'_>, demand: Demand) -> Judged {

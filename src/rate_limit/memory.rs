@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::store::{Charge, RateLimitStore, Standing};
 use super::{Quota, RateKey, gcra};
 use crate::store::StoreAnswer;
-use crate::time::{Clock, Moments};
+use crate::time::{Clock, SystemClock, monotonic_nanos};
 
 /// How many callers are remembered: some 6 MiB for each quota.
 const DEFAULT_CAPACITY: usize = 100_000;
@@ -61,7 +61,7 @@ struct Table {
     capacity: usize,
     /// The cells of those for whom there is no room: as many as kinds of quotas. Locked after a shard, never before.
     overflow: Mutex<HashMap<Quota, u64>>,
-    moments: Moments,
+    own_clock: Option<Arc<dyn Clock>>,
 }
 
 /// Cells by their key, as the time at which they are whole again.
@@ -105,9 +105,9 @@ impl MemoryRateLimits {
 
     pub(super) fn with(capacity: usize, own_clock: Option<Arc<dyn Clock>>) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let (capacity, moments) = (capacity.div_ceil(SHARDS).max(1), Moments::new(own_clock));
+        let capacity = capacity.div_ceil(SHARDS).max(1);
         let (secret, overflow) = (RandomState::default().hash_one(0), Mutex::default());
-        Self { table: Arc::new(Table { shards, secret, capacity, overflow, moments }) }
+        Self { table: Arc::new(Table { shards, secret, capacity, overflow, own_clock }) }
     }
 
     /// How many cells it holds, those that are whole included until room is needed.
@@ -168,7 +168,8 @@ impl RateLimitStore for MemoryRateLimits {
 
 impl Table {
     fn now(&self) -> u64 {
-        self.moments.now().stopwatch_nanos()
+        let own = self.own_clock.as_ref().map(|clock| clock.instant());
+        monotonic_nanos(own.unwrap_or_else(|| SystemClock.instant()))
     }
 
     /// All cells of a caller are in one shard, so that one lock is enough.

@@ -23,7 +23,7 @@ use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::flight::GRACE;
 use crate::principal::Principal;
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Timestamp};
 use presented::{has, key_of, scheme};
 
 /// Judges the API keys of an application: their form here, at once, and what they are good for by its [`ApiKeys`].
@@ -161,7 +161,7 @@ impl Inner {
             let stored = self.keys.look_up(id).await.map_err(StoreFault::Store)?;
             Ok((asked, stored))
         };
-        let (asked, stored): (Moment, _) = self.bulkhead.ask(look_up).await?;
+        let (asked, stored): (Timestamp, _) = self.bulkhead.ask(look_up).await?;
         let wall = asked.wall();
         let refused = |reason: Reason| AuthError::from(reason).until(later(wall, self.refuse_for));
         let stored = stored.ok_or_else(|| refused(Reason::ApiKeyUnknown))?;

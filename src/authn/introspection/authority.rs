@@ -10,7 +10,7 @@ use super::exchange::{Exchange, Failure, Parameters};
 use crate::authn::bulkhead::{Bulkhead, Fault, Status};
 use crate::breaker::BreakerState;
 use crate::error::AuthError;
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Timestamp};
 
 pub(super) struct Authority {
     exchange: Exchange,
@@ -42,7 +42,7 @@ pub struct IntrospectionStatus {
 pub(super) struct Said {
     pub(super) body: Bytes,
     pub(super) by: Url,
-    pub(super) asked: Moment,
+    pub(super) asked: Timestamp,
 }
 
 impl Authority {

@@ -30,7 +30,7 @@ use crate::flight::GRACE;
 use crate::keys::{Issuer, shown};
 use crate::principal::Principal;
 use crate::scope::ScopeSet;
-use crate::time::{Clock, Moment, UnixTime};
+use crate::time::{Clock, Timestamp, UnixTime};
 
 /// Judges bearer tokens by asking the authorization server that issued them (RFC 7662).
 ///
@@ -89,7 +89,7 @@ type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
 
 /// What an authority said about a token that it accepts.
 pub(crate) struct Confirmed {
-    pub(crate) asked: Moment,
+    pub(crate) asked: Timestamp,
     pub(crate) subject: Option<Box<str>>,
     /// `None` where it says nothing about scopes.
     pub(crate) scopes: Option<ScopeSet>,
@@ -178,7 +178,7 @@ impl Inner {
         parameters: Option<&Parameters>,
         reusable: bool,
     ) -> Result<Verdict, AuthError> {
-        let verdict = |document: &str, answer: &Judged<'_>, asked: Moment| {
+        let verdict = |document: &str, answer: &Judged<'_>, asked: Timestamp| {
             let principal = self.principal(document, answer, asked.wall());
             if !reusable {
                 return Verdict::once(principal).asked_at(asked.instant());
@@ -197,7 +197,7 @@ impl Inner {
         token: &str,
         parameters: Option<&Parameters>,
         reusable: bool,
-        accept: impl FnOnce(&str, &Judged<'_>, Moment) -> T,
+        accept: impl FnOnce(&str, &Judged<'_>, Timestamp) -> T,
     ) -> Result<T, AuthError> {
         let read = async |said: Said| {
             let (asked, url) = (said.asked, shown(said.by.as_str()));

@@ -16,7 +16,7 @@ use crate::error::{AuthError, Reason};
 use crate::jose::{Buffers, Claims, Parts, Rules, Token, Verified};
 use crate::keys::{Find, Issuer, Keys, Lack, Patience};
 use crate::principal::Principal;
-use crate::time::{Clock, SystemClock, WallTime};
+use crate::time::{Clock, SystemClock, UnixTime};
 
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
 ///
@@ -134,12 +134,12 @@ impl Authenticator for JwtAuthenticator {
 }
 
 impl Judge {
-    fn now(&self) -> WallTime {
+    fn now(&self) -> UnixTime {
         self.own_clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).into()
     }
 
     /// Judges with the keys at hand, or says which are needed.
-    fn judge(&self, token: &[u8], now: WallTime, patience: Patience) -> Result<Verdict, Stop> {
+    fn judge(&self, token: &[u8], now: UnixTime, patience: Patience) -> Result<Verdict, Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
         let mut buffers = Buffers::default();
         let (principal, expires_at, lease) = self.accept(parts, &mut buffers, now, patience)?;
@@ -151,7 +151,7 @@ impl Judge {
         &self,
         parts: Parts<'b>,
         buffers: &'b mut Buffers,
-        now: WallTime,
+        now: UnixTime,
         patience: Patience,
     ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
         let mut claims = Claims::default();
@@ -178,7 +178,7 @@ impl Judge {
     fn principal(
         verified: &Verified<'_, '_>,
         issuer: &Trusted,
-        now: WallTime,
+        now: UnixTime,
     ) -> Result<(Principal, SystemTime), Reason> {
         let claims = verified.claims;
         let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Mark, Revocations};
-use crate::time::{Clock, Moment, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Entries of a list in memory, about 20 MiB.
 const CAPACITY: usize = 100_000;
@@ -67,7 +67,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn is_over(&self, now: Moment) -> bool {
+    fn is_over(&self, now: Timestamp) -> bool {
         self.leaves <= now.wall() && self.elapses <= now.instant()
     }
 }
@@ -182,7 +182,7 @@ impl MemoryRevocations {
         mark: Mark,
         before: Option<SystemTime>,
         stays: Duration,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<(), RevocationsFull> {
         let list = &self.list;
         let leaves = now.wall().checked_add(stays).zip(now.instant().checked_add(stays));
@@ -221,8 +221,8 @@ impl Revocations for MemoryRevocations {
 }
 
 impl List {
-    fn now(&self) -> Moment {
-        Moment::of(&*self.clock)
+    fn now(&self) -> Timestamp {
+        Timestamp::of(&*self.clock)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Entries> {
@@ -235,7 +235,7 @@ impl List {
 }
 
 impl Entries {
-    fn drop_until(&mut self, now: Moment) {
+    fn drop_until(&mut self, now: Timestamp) {
         while let Some((elapses, mark)) = self.leaving.first().copied() {
             if !self.by_mark.get(&mark).is_none_or(|entry| entry.is_over(now)) {
                 return;

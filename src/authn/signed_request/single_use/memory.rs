@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{SingleUse, SingleUseToken, Spend};
 use crate::store::StoreAnswer;
-use crate::time::{Clock, Moment, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// About 90 MiB, if it is ever full.
 const CAPACITY: usize = 1_000_000;
@@ -122,13 +122,13 @@ impl Default for MemorySingleUse {
 impl SingleUse for MemorySingleUse {
     fn spend(&self, token: &SingleUseToken<'_>) -> StoreAnswer<Spend> {
         let table = &self.table;
-        let now = Moment::of(&*table.clock);
+        let now = Timestamp::of(&*table.clock);
         StoreAnswer::ready(Ok(table.spend(token, now)))
     }
 }
 
 impl Table {
-    fn spend(&self, token: &SingleUseToken<'_>, now: Moment) -> Spend {
+    fn spend(&self, token: &SingleUseToken<'_>, now: Timestamp) -> Spend {
         let elapsed = now.instant().saturating_duration_since(self.beginning);
         let mut entries = self.entries();
         entries.sweep(elapsed.as_secs(), since_epoch(now.wall()));
