@@ -39,11 +39,8 @@ pub(crate) struct Admission {
     pub(crate) arrival: Timestamp,
 }
 
-/// What is known of a principal, and on which terms it is remembered.
-///
-/// In this order, so that what every request looks at lies together with the count of references.
+/// The cached facts about a principal, with the conditions under which they may be used again.
 #[derive(Clone)]
-#[repr(C)]
 pub(crate) struct Facts {
     /// Guards that the scopes meet.
     pub(crate) met: Met,
