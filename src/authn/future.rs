@@ -13,8 +13,7 @@ use tower_service::Service;
 
 use super::Verdict;
 use super::failures::Attempt;
-use super::settings::Presented;
-use super::stripes::Stripe;
+use super::settings::{Presented, Settings};
 use super::waiting::Waiting;
 use crate::error::AuthError;
 use crate::reject::Reject;
@@ -84,7 +83,7 @@ pin_project! {
     where
         S: Service<Request<ReqBody>>,
     {
-        settings: Arc<Stripe<A, R>>,
+        settings: Arc<Settings<A, R>>,
         presented: Option<Presented>,
         #[pin]
         stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
@@ -105,7 +104,7 @@ where
     S: Service<Request<ReqBody>>,
 {
     pub(super) fn new(
-        settings: &Arc<Stripe<A, R>>,
+        settings: &Arc<Settings<A, R>>,
         presented: Option<Presented>,
         stage: Stage<S, ReqBody, S::Future, Response<ResBody>>,
     ) -> Self {
@@ -114,7 +113,7 @@ where
 
     /// One that is refused before anything is waited for.
     pub(super) fn refused(
-        settings: &Arc<Stripe<A, R>>,
+        settings: &Arc<Settings<A, R>>,
         presented: Option<Presented>,
         error: &AuthError,
         attempt: Attempt,

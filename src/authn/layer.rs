@@ -1,7 +1,7 @@
 //! The layer that authenticates.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::Response;
 use tower_layer::Layer;
@@ -12,7 +12,6 @@ use super::memory::Memory;
 use super::or::once_each;
 use super::service::Auth;
 use super::settings::Settings;
-use super::stripes::Stripes;
 use super::verifier::Verifier;
 use super::{Authenticator, Revocations};
 use crate::challenge::Challenge;
@@ -38,12 +37,7 @@ pub(crate) const DEFAULT_REALM: &str = "api";
 /// and so do the many services that a router makes of one layer. Two layers that are made of one authenticator do not.
 pub struct AuthLayer<A, R = EmptyBody> {
     settings: Arc<Settings<A, R>>,
-    /// Made when the first service is.
-    stripes: LazyStripes<A, R>,
 }
-
-/// Shared by clones that were made before.
-type LazyStripes<A, R> = Arc<OnceLock<Arc<Stripes<A, R>>>>;
 
 impl<A: Authenticator> AuthLayer<A> {
     /// A layer that demands a credential which this authenticator accepts.
@@ -74,7 +68,7 @@ impl<A: Authenticator> AuthLayer<A> {
         };
         let offers = challenges.into_iter().map(Offered::from).collect();
         let settings = Arc::new(Settings::new(verifier, offers, EmptyBody));
-        Self { settings, stripes: LazyStripes::default() }
+        Self { settings }
     }
 }
 
@@ -229,16 +223,16 @@ impl<A, R> AuthLayer<A, R> {
     where
         N: Fn(&AuthError) -> Response<B>,
     {
-        let Settings { verifier, offers, optional, failures, reject: _ } = &*self.settings;
+        let Settings { verifier, origin, offers, optional, failures, reject: _ } = &*self.settings;
         AuthLayer {
             settings: Arc::new(Settings {
                 verifier: Arc::clone(verifier),
+                origin: Arc::clone(origin),
                 offers: Arc::clone(offers),
                 optional: *optional,
                 failures: failures.clone(),
                 reject,
             }),
-            stripes: LazyStripes::default(),
         }
     }
 
@@ -246,7 +240,6 @@ impl<A, R> AuthLayer<A, R> {
     where
         R: Clone,
     {
-        self.stripes = LazyStripes::default();
         change(Arc::make_mut(&mut self.settings));
         self
     }
@@ -254,7 +247,7 @@ impl<A, R> AuthLayer<A, R> {
 
 impl<A, R> Clone for AuthLayer<A, R> {
     fn clone(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), stripes: Arc::clone(&self.stripes) }
+        Self { settings: Arc::clone(&self.settings) }
     }
 }
 
@@ -271,7 +264,6 @@ impl<S, A: Authenticator, R> Layer<S> for AuthLayer<A, R> {
     type Service = Auth<S, A, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let stripes = self.stripes.get_or_init(|| Arc::new(Stripes::new(&self.settings)));
-        Auth::new(inner, Arc::clone(stripes))
+        Auth::new(inner, Arc::clone(&self.settings))
     }
 }

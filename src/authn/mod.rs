@@ -29,7 +29,6 @@ mod shared_caches;
 pub(crate) mod signed_request;
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod store_fault;
-mod stripes;
 mod terms;
 mod verifier;
 mod waiting;

@@ -13,7 +13,6 @@ use super::extract::extract;
 use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
 use super::settings::Settings;
-use super::stripes::Stripes;
 use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting, needs_body};
 use super::{Authenticator, RequestContext};
@@ -23,12 +22,12 @@ use crate::reject::{EmptyBody, Reject};
 /// The service of [`AuthLayer`](super::AuthLayer).
 pub struct Auth<S, A, R = EmptyBody> {
     inner: S,
-    stripes: Arc<Stripes<A, R>>,
+    settings: Arc<Settings<A, R>>,
 }
 
 impl<S, A, R> Auth<S, A, R> {
-    pub(super) const fn new(inner: S, stripes: Arc<Stripes<A, R>>) -> Self {
-        Self { inner, stripes }
+    pub(super) const fn new(inner: S, settings: Arc<Settings<A, R>>) -> Self {
+        Self { inner, settings }
     }
 }
 
@@ -62,8 +61,7 @@ impl<S, A: Authenticator, R> Auth<S, A, R> {
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
         R: Reject<ResBody>,
     {
-        let Self { inner, stripes } = self;
-        let settings = stripes.mine();
+        let Self { inner, settings } = self;
         let verifier = &settings.verifier;
         let found = match extract(request.headers(), &verifier.presentations).transpose() {
             Some(found) => found,
@@ -125,7 +123,7 @@ fn take_ready<S: Clone>(inner: &mut S) -> S {
 
 impl<S: Clone, A, R> Clone for Auth<S, A, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), stripes: Arc::clone(&self.stripes) }
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
     }
 }
 

@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
+use super::calls::Outcome;
 use super::failures::{Attempt, Failures};
 use super::shared_caches::keep_private;
-use super::verifier::Verifier;
+use super::verifier::{Origin, Verifier};
 use super::{Anonymous, Authenticator};
 use crate::credential::Presentation;
 use crate::error::AuthError;
 use crate::offered::Offers;
-use crate::principal::Principal;
+use crate::principal::{Admission, Principal};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
+use crate::time::Timestamp;
 
 pub(crate) struct Settings<A, R> {
     pub(super) verifier: Arc<Verifier<A>>,
+    /// The verifier, as principals carry it to the guards beneath.
+    pub(super) origin: Arc<dyn Origin>,
     pub(super) offers: Offers,
     pub(super) optional: bool,
     pub(super) failures: Failures,
@@ -27,7 +31,9 @@ pub(super) type Presented = usize;
 
 impl<A: Authenticator, R> Settings<A, R> {
     pub(super) fn new(verifier: Verifier<A>, offers: Offers, reject: R) -> Self {
-        Self { verifier: Arc::new(verifier), offers, optional: false, failures: Failures::default(), reject }
+        let verifier = Arc::new(verifier);
+        let origin: Arc<dyn Origin> = Arc::<Verifier<A>>::clone(&verifier);
+        Self { verifier, origin, offers, optional: false, failures: Failures::default(), reject }
     }
 
     /// Changes how credentials are judged. What is remembered stays shared with the clones that were made before.
@@ -35,6 +41,7 @@ impl<A: Authenticator, R> Settings<A, R> {
         let mut verifier = Verifier::clone(&self.verifier);
         change(&mut verifier);
         self.verifier = Arc::new(verifier);
+        self.origin = Arc::<Verifier<A>>::clone(&self.verifier);
     }
 }
 
@@ -43,6 +50,19 @@ impl<A, R> Settings<A, R> {
     pub(super) fn admit_anonymous<B>(request: &mut Request<B>) {
         request.extensions_mut().remove::<Principal>();
         request.extensions_mut().insert(Anonymous);
+    }
+
+    /// Inserts the principal into the request, or gives the error.
+    pub(super) fn admit<B>(
+        &self,
+        outcome: Outcome,
+        arrival: Timestamp,
+        request: &mut Request<B>,
+    ) -> Result<(), AuthError> {
+        // Replaces a principal that somebody else planted.
+        let admission = Admission { origin: Arc::clone(&self.origin), arrival };
+        request.extensions_mut().insert(outcome?.admitted(admission));
+        Ok(())
     }
 
     /// The one way out for what this layer refuses. `attempt`: of whom that may be a failure.
@@ -86,6 +106,7 @@ impl<A, R: Clone> Clone for Settings<A, R> {
     fn clone(&self) -> Self {
         Self {
             verifier: Arc::clone(&self.verifier),
+            origin: Arc::clone(&self.origin),
             offers: Arc::clone(&self.offers),
             optional: self.optional,
             failures: self.failures.clone(),
