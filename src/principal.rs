@@ -14,11 +14,10 @@ use serde::de::DeserializeOwned;
 #[cfg(feature = "introspection")]
 use crate::authn::Confirmed;
 use crate::authn::{Oldest, Origin, Terms};
-use crate::authz::Met;
 use crate::error::{AuthError, Reason};
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::Counted;
-use crate::scope::{ScopeSet, grants};
+use crate::scope::ScopeSet;
 use crate::time::{Clock, SystemClock, Timestamp, UnixTime};
 use texts::Texts;
 
@@ -42,8 +41,6 @@ pub(crate) struct Admission {
 /// The cached facts about a principal, with the conditions under which they may be used again.
 #[derive(Clone)]
 pub(crate) struct Facts {
-    /// Guards that the scopes meet.
-    pub(crate) met: Met,
     /// Who counts its requests, as the first limit that asked found out.
     #[cfg(feature = "rate-limit")]
     pub(crate) counted: OnceLock<Counted>,
@@ -76,7 +73,7 @@ impl Facts {
     /// Bytes of memory that it holds.
     pub(crate) fn bytes(&self) -> u64 {
         let marks = self.terms.marks.as_ref().map_or(0, |marks| marks.bytes());
-        let texts = [self.texts.bytes(), self.scopes.as_str().len()];
+        let texts = [self.texts.bytes(), self.scopes.bytes()];
         let counts = const { size_of::<usize>() * 2 };
         let bytes = texts.iter().fold(counts.saturating_add(marks), |sum, text| sum.saturating_add(*text));
         u64::try_from(size_of::<Self>().saturating_add(bytes)).unwrap_or(u64::MAX)
@@ -171,12 +168,9 @@ impl Principal {
     /// Whether the grant covers `scope` under the layer's rule.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
-        grants(&self.facts.scopes, scope, self.admission.as_ref().and_then(|by| by.origin.rule()))
-    }
-
-    /// Whether no rule of the layer's can grant more than the scopes do.
-    pub(crate) fn goes_by_exact_scopes(&self) -> bool {
-        self.admission.as_ref().is_some_and(|by| by.origin.rule().is_none())
+        let scopes = &self.facts.scopes;
+        let covers = |by: &Admission| by.origin.rule().is_some_and(|rule| scopes.is_covered(scope, rule));
+        scopes.contains(scope) || self.admission.as_ref().is_some_and(covers)
     }
 
     /// Demands a scope inside a handler, where the data decides which one.
@@ -239,7 +233,6 @@ impl Principal {
         facts.by_authority = true;
         if let Some(scopes) = said.scopes {
             facts.scopes = scopes;
-            facts.met = Met::default();
         }
         if let Some(exp) = said.exp {
             let exp = UnixTime::from(exp);
@@ -441,7 +434,6 @@ impl<'a> PrincipalBuilder<'a> {
         let mut texts = Texts::new(names, self.document.unwrap_or_default());
         texts.add_claims(self.claims);
         let facts = Facts {
-            met: Met::default(),
             #[cfg(feature = "rate-limit")]
             counted: OnceLock::new(),
             terms: Terms::default(),

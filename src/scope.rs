@@ -1,6 +1,7 @@
 //! Scopes: what a credential grants, and what a route asks for.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -17,7 +18,7 @@ impl Scope {
     #[must_use]
     #[track_caller]
     pub fn from_static(scope: &'static str) -> Self {
-        assert!(is_scope_token(scope), "`{scope}` is not a scope-token (RFC 6749 §3.3)");
+        assert!(is_scope_token(scope.as_bytes()), "`{scope}` is not a scope-token (RFC 6749 §3.3)");
         Self(scope.into())
     }
 
@@ -38,7 +39,7 @@ impl TryFrom<&str> for Scope {
     type Error = InvalidScope;
 
     fn try_from(scope: &str) -> Result<Self, InvalidScope> {
-        if is_scope_token(scope) { Ok(Self(scope.into())) } else { Err(InvalidScope) }
+        if is_scope_token(scope.as_bytes()) { Ok(Self(scope.into())) } else { Err(InvalidScope) }
     }
 }
 
@@ -50,9 +51,13 @@ pub struct InvalidScope;
 
 /// A set of scopes, such as the grant of a token.
 ///
-/// Order and repetition do not count. Kept as one string, sorted, that its clones share.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct ScopeSet(Arc<str>);
+/// Order and repetition do not count. The text is parsed once and kept sorted; clones share it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ScopeSet {
+    text: Arc<str>,
+    /// Where each scope ends in the text, so that a comparison does not split it again.
+    ends: SmallVec<[u32; 6]>,
+}
 
 impl ScopeSet {
     /// Parses the `scope` form of OAuth: scope-tokens divided by spaces. Repeated spaces are tolerated, other white space is
@@ -61,10 +66,10 @@ impl ScopeSet {
     /// # Errors
     /// If a member is not a scope-token.
     pub fn parse(text: &str) -> Result<Self, InvalidScope> {
-        if Self::is_tidy(text) {
-            return Ok(Self(text.into()));
+        match Self::from_canonical(text) {
+            Some(set) => Ok(set),
+            None => Self::from_members(text.split(' ').filter(|member| !member.is_empty())),
         }
-        Self::from_members(text.split(' ').filter(|member| !member.is_empty()))
     }
 
     /// Collects single scope-tokens; a member that holds a space is refused, not divided.
@@ -74,50 +79,93 @@ impl ScopeSet {
     pub fn from_members<'a>(members: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidScope> {
         let mut sorted: SmallVec<[&str; 16]> = SmallVec::new();
         for member in members {
-            if !is_scope_token(member) {
+            if !is_scope_token(member.as_bytes()) {
                 return Err(InvalidScope);
             }
             sorted.push(member);
         }
         sorted.sort_unstable();
         sorted.dedup();
-        Ok(Self(sorted.join(" ").into()))
+        // Fails on a text of four gigabytes alone.
+        if sorted.is_empty() {
+            Ok(Self::default())
+        } else {
+            Self::from_canonical(&sorted.join(" ")).ok_or(InvalidScope)
+        }
     }
 
-    /// Whether a text is as sets are kept, which most are when they come: then it need not be put together anew.
-    fn is_tidy(text: &str) -> bool {
-        let mut last: &[u8] = b"";
-        let mut rises = |member| std::mem::replace(&mut last, member) < member;
-        text.as_bytes().split(|byte| *byte == b' ').all(|member| are_scope_token(member) && rises(member))
+    /// Reads a text that is sorted, without repetition and with single spaces, as most are; `None` for any other.
+    fn from_canonical(text: &str) -> Option<Self> {
+        let (mut ends, mut end, mut last) = (SmallVec::new(), 0_usize, &b""[..]);
+        for member in text.as_bytes().split(|byte| *byte == b' ') {
+            if !is_scope_token(member) || last >= member {
+                return None;
+            }
+            last = member;
+            end = end.saturating_add(member.len());
+            ends.push(u32::try_from(end).ok()?);
+            end = end.saturating_add(1);
+        }
+        Some(Self { text: text.into(), ends })
     }
 
     /// The scopes, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.split(' ').filter(|member| !member.is_empty())
+        let mut start = 0_usize;
+        self.ends.iter().filter_map(move |end| {
+            let end = usize::try_from(*end).ok()?;
+            let member = self.text.get(start..end);
+            start = end.saturating_add(1);
+            member
+        })
     }
 
     /// Whether exactly this scope is in the set; no hierarchy is applied.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.iter().any(|member| member == scope)
+        let (text, scope) = (self.text.as_bytes(), scope.as_bytes());
+        let mut start = 0_usize;
+        self.ends.iter().any(|end| {
+            let Ok(end) = usize::try_from(*end) else { return false };
+            let from = mem::replace(&mut start, end.saturating_add(1));
+            end.saturating_sub(from) == scope.len() && text.get(from..end) == Some(scope)
+        })
+    }
+
+    /// Whether one of the set covers this scope by a rule of the application.
+    pub(crate) fn is_covered(&self, scope: &str, rule: &Rule) -> bool {
+        self.iter().any(|granted| rule(granted, scope))
     }
 
     /// Whether no scope is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ends.is_empty()
     }
 
     /// The scopes in alphabetical order, divided by single spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let ends =
+            if self.ends.spilled() { self.ends.capacity().saturating_mul(size_of::<u32>()) } else { 0 };
+        self.text.len().saturating_add(ends)
+    }
+}
+
+impl Default for ScopeSet {
+    fn default() -> Self {
+        Self { text: Arc::default(), ends: SmallVec::new() }
     }
 }
 
 impl fmt::Display for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -147,16 +195,7 @@ pub(crate) type Rule = dyn Fn(&str, &str) -> bool + Send + Sync;
 /// A shared rule; `None` is the exact rule.
 pub(crate) type SharedRule = Option<Arc<Rule>>;
 
-/// Whether the grant covers one scope under a rule.
-pub(crate) fn grants(granted: &ScopeSet, needed: &str, rule: Option<&Rule>) -> bool {
-    granted.iter().any(|scope| scope == needed || rule.is_some_and(|rule| rule(scope, needed)))
-}
-
-fn is_scope_token(text: &str) -> bool {
-    are_scope_token(text.as_bytes())
-}
-
-fn are_scope_token(bytes: &[u8]) -> bool {
+fn is_scope_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
@@ -172,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn members_are_found_exactly_in_any_order() {
+        let text = "openid:profile admin todo:read todo:write a";
+        let set = ScopeSet::parse(text).unwrap();
+        for member in text.split(' ') {
+            assert!(set.contains(member), "{member}");
+            for other in [&member[1..], &format!("{member}x"), &member[..member.len() - 1]] {
+                assert_eq!(set.contains(other), text.split(' ').any(|one| one == other), "{other}");
+            }
+        }
+        assert!(!set.contains("a admin") && !set.contains("") && !set.contains(" "));
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            ["a", "admin", "openid:profile", "todo:read", "todo:write"]
+        );
+        let many: Vec<_> = (0..100).map(|number| format!("s{number}")).collect();
+        let set = ScopeSet::parse(&many.join(" ")).unwrap();
+        assert!(many.iter().all(|member| set.contains(member)) && !set.contains("s100"));
+    }
+
+    #[test]
     fn only_spaces_divide() {
         for smuggled in ["read\twrite", "read\nwrite", "read\u{a0}write", "re\"ad", "re\\ad", "lé"] {
             assert!(ScopeSet::parse(smuggled).is_err(), "{smuggled:?}");
@@ -183,10 +242,10 @@ mod tests {
     #[test]
     fn a_prefix_is_not_a_scope() {
         let granted = ScopeSet::parse("readwrite user").unwrap();
-        assert!(!grants(&granted, "read", Some(&colon_hierarchy)));
-        assert!(!grants(&granted, "user:email", None));
-        assert!(grants(&granted, "user:email", Some(&colon_hierarchy)));
-        assert!(!grants(&granted, "users", Some(&colon_hierarchy)));
+        for (scope, covered) in [("read", false), ("user:email", true), ("users", false), ("user", false)] {
+            assert_eq!(granted.is_covered(scope, &colon_hierarchy), covered, "{scope}");
+            assert_eq!(granted.contains(scope), scope == "user", "{scope}");
+        }
         assert!(!granted.contains("Readwrite"));
     }
 }

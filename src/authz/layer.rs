@@ -116,8 +116,6 @@ impl RequireLayer {
 
     fn change(self, change: impl FnOnce(&mut Demands)) -> Self {
         let mut demands = Arc::unwrap_or_clone(self.demands);
-        // What verdicts remember of it is about what it demanded before.
-        demands.forget();
         change(&mut demands);
         Self { demands: Arc::new(demands) }
     }

@@ -3,14 +3,12 @@
 //! Guards hang on the handler or on the route, never on a path string: what was matched is what is guarded.
 
 mod layer;
-mod met;
 mod service;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use layer::{RequireLayer, require_any_of, require_authenticated, require_scopes};
-pub(crate) use met::Met;
 #[cfg(feature = "axum")]
 pub(crate) use service::authenticated;
 pub use service::{Require, RequireFuture};
@@ -107,11 +105,6 @@ impl ScopePolicy {
         let claims: serde_json::Map<String, Value> = principal.claims()?;
         let holds = |rule: &ClaimRule| claims.get(rule.name).is_some_and(|value| (rule.holds)(value));
         if self.claims.iter().all(holds) { Ok(()) } else { Err(Reason::ClaimInsufficient.into()) }
-    }
-
-    /// Whether nothing but the grant decides.
-    fn is_about_scopes_alone(&self) -> bool {
-        self.claims.is_empty()
     }
 
     fn insufficient(&self) -> AuthError {

@@ -12,7 +12,6 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ScopePolicy;
-use super::met::Mark;
 use crate::authn::{Anonymous, Demand, Judged, Later, Oldest, RequestContext, Waiting};
 use crate::error::{AuthError, Reason};
 use crate::principal::{Admission, Principal};
@@ -23,8 +22,6 @@ use crate::reject::OrRefused;
 pub(super) struct Demands {
     pub(super) policy: ScopePolicy,
     pub(super) verified_within: Option<Duration>,
-    /// Its place in what verdicts remember of the guards that they met, for a policy that depends on nothing else.
-    mark: Mark,
 }
 
 /// The service of [`RequireLayer`](super::RequireLayer).
@@ -54,23 +51,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        // The future is made where it is returned to: to move it there would cost more than the judgement.
-        if self.demands.were_met(request.extensions()) {
-            let future = OrRefused::Inner { future: self.inner.call(request) };
-            return RequireFuture { stage: Stage::Done { future } };
-        }
-        let stage = match self.demands.judge(&mut request) {
-            Ok(None) => Stage::Done { future: OrRefused::Inner { future: self.inner.call(request) } },
+        // Each arm makes the future where it is returned: moving it costs as much as comparing scopes.
+        match self.demands.judge(&mut request) {
+            Ok(None) => RequireFuture::done(OrRefused::Inner { future: self.inner.call(request) }),
             Ok(Some(later)) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let demands = Arc::clone(&self.demands);
-                Stage::Waiting { waiting: Waiting::new(service, request, later), demands }
+                RequireFuture {
+                    stage: Stage::Waiting { waiting: Waiting::new(service, request, later), demands },
+                }
             }
-            Err(error) => Stage::Done { future: OrRefused::refused(&error) },
-        };
-        RequireFuture { stage }
+            Err(error) => RequireFuture::done(OrRefused::refused(&error)),
+        }
     }
 }
 
@@ -91,6 +85,12 @@ pin_project! {
     enum Stage<S, ReqBody, ResBody, F> {
         Waiting { waiting: Box<Waiting<S, ReqBody>>, demands: Arc<Demands> },
         Done { #[pin] future: OrRefused<F, ResBody> },
+    }
+}
+
+impl<S: Service<Request<ReqBody>>, ReqBody, ResBody> RequireFuture<S, ReqBody, ResBody> {
+    const fn done(future: OrRefused<S::Future, ResBody>) -> Self {
+        Self { stage: Stage::Done { future } }
     }
 }
 
@@ -120,53 +120,21 @@ where
 }
 
 impl Demands {
-    pub(super) fn new(policy: ScopePolicy) -> Self {
-        Self { policy, verified_within: None, mark: Mark::default() }
-    }
-
-    /// Makes it another guard.
-    pub(super) fn forget(&mut self) {
-        self.mark = Mark::default();
-    }
-
-    /// Whether the verdict at hand met them before, and how old it is does not matter.
-    fn were_met(&self, extensions: &Extensions) -> bool {
-        let principal = extensions.get::<Principal>();
-        self.verified_within.is_none()
-            && principal.is_some_and(|principal| self.are_known_to_be_met(principal))
-    }
-
-    fn are_known_to_be_met(&self, principal: &Principal) -> bool {
-        self.may_remember(principal) && principal.facts().met.has(self.mark.bit())
-    }
-
-    /// A rule or a predicate of the application's may change its mind.
-    fn may_remember(&self, principal: &Principal) -> bool {
-        self.policy.is_about_scopes_alone() && principal.goes_by_exact_scopes()
-    }
-
-    fn permits(&self, principal: &Principal) -> Result<(), AuthError> {
-        if self.are_known_to_be_met(principal) {
-            return Ok(());
-        }
-        self.policy.judge(principal)?;
-        if self.may_remember(principal) {
-            principal.facts().met.add(self.mark.bit());
-        }
-        Ok(())
+    pub(super) const fn new(policy: ScopePolicy) -> Self {
+        Self { policy, verified_within: None }
     }
 
     /// Whether the request may pass, may not, or must wait for a fresh verdict.
     fn judge<B>(&self, request: &mut Request<B>) -> Result<Option<Later>, AuthError> {
         let principal = authenticated(request.extensions())?;
         let Some(age) = self.verified_within else {
-            return self.permits(principal).map(|()| None);
+            return self.policy.judge(principal).map(|()| None);
         };
         let Admission { origin, arrival } = principal.admission().ok_or(Reason::LayerMissing)?;
         let now = origin.now();
         let oldest = Oldest::within(age, *arrival, now);
         if principal.facts().is_since(oldest) {
-            return self.permits(principal).map(|()| None);
+            return self.policy.judge(principal).map(|()| None);
         }
         let demand = Demand { now, oldest: Some(oldest) };
         match origin.judge_again(&RequestContext::new(request), demand) {
@@ -193,7 +161,7 @@ impl Demands {
         }
         let admission = before.admission().ok_or(Reason::LayerMissing)?.clone();
         let principal = principal.admitted(admission);
-        self.permits(&principal)?;
+        self.policy.judge(&principal)?;
         request.extensions_mut().insert(principal);
         Ok(())
     }
