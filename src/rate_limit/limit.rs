@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, Response};
+use http::Response;
 
 use super::events::Events;
 use super::headers::RateLimitHeaders;
@@ -61,17 +61,6 @@ pub(super) struct Told {
 }
 
 impl Limit {
-    /// Whether it goes on without further ado, as it usually does: the caller is known, has one quota, counted in memory and told
-    /// to nobody, and that has room. Then so much is spent, else nothing.
-    pub(super) fn admits(&self, extensions: &Extensions, cost: NonZeroU32) -> bool {
-        if self.store.is_some() || self.tells() {
-            return false;
-        }
-        let Some(caller) = self.who.remembered(extensions) else { return false };
-        let quotas = self.quotas(caller.plan).as_slice();
-        quotas.len() == 1 && self.local.spend_at_once(&Charge::new(caller.key, quotas, cost.get()))
-    }
-
     /// Spends so much of whoever this is.
     pub(super) fn check<B>(&self, request: &http::Request<B>, cost: NonZeroU32) -> Checked {
         let caller = match self.who.sent(request) {

@@ -126,13 +126,6 @@ impl MemoryRateLimits {
         self.table.charge(charge)
     }
 
-    /// Spends what is charged of one quota of a caller who has come before, if there is room for it. Whether it did.
-    pub(super) fn spend_at_once(&self, charge: &Charge<'_>) -> bool {
-        let (table, now) = (&self.table, self.table.now());
-        let spent = table.shard(charge.key).and_then(|shard| lock(shard).spend(charge, now));
-        spent.is_some_and(|(granted, _)| granted >= charge.cost)
-    }
-
     /// After how long there is room for one more request under a quota without name; nothing is spent. Zero exactly where
     /// [`charge`](RateLimitStore::charge) would spend it now.
     pub(crate) fn wait(&self, key: RateKey, quota: Quota) -> Duration {

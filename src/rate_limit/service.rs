@@ -40,27 +40,22 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The future is made where it is returned to: to move it there would cost as much as the counting.
-        if self.limit.admits(request.extensions(), self.cost) {
-            return RateLimitFuture {
-                stage: Stage::Admitted { future: self.inner.call(request), told: None },
-            };
-        }
         let limit = &self.limit;
-        let stage = match limit.check(&request, self.cost) {
-            Checked::Judged(Ok(told)) => Stage::admitted(told, limit, self.inner.call(request)),
-            Checked::Judged(Err(refusal)) => Stage::refused(&refusal, limit),
+        // Each arm makes the future where it is returned, since moving it costs as much as counting.
+        match limit.check(&request, self.cost) {
+            Checked::Judged(Ok(told)) => {
+                RateLimitFuture { stage: Stage::admitted(told, limit, self.inner.call(request)) }
+            }
+            Checked::Judged(Err(refusal)) => RateLimitFuture { stage: Stage::refused(&refusal, limit) },
             Checked::Asking(caller, asking) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
                 let (limit, cost, request) = (Arc::clone(limit), self.cost, Some(request));
-                Stage::Waiting {
-                    waiting: Box::new(Waiting { service, request, limit, cost, caller, asking }),
-                }
+                let waiting = Box::new(Waiting { service, request, limit, cost, caller, asking });
+                RateLimitFuture { stage: Stage::Waiting { waiting } }
             }
-        };
-        RateLimitFuture { stage }
+        }
     }
 }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use http::Extensions;
-
 use super::RateKey;
 use super::plans::{Plan, Plans};
 use crate::authn::RequestContext;
@@ -84,11 +82,6 @@ impl Who {
             (_, None) if context.is_anonymous() => Ok(self.planned(self.address(&context), None)),
             (_, None) => Err(Reason::LayerMissing.into()),
         }
-    }
-
-    /// What was found out when the same verdict came before.
-    pub(super) fn remembered(&self, extensions: &Extensions) -> Option<Caller> {
-        extensions.get().and_then(|principal| self.found_out(principal))
     }
 
     fn found_out(&self, principal: &Principal) -> Option<Caller> {
