@@ -103,7 +103,10 @@ impl Standing {
     }
 
     /// Each quota with its backlog. One that the store says nothing of counts as whole.
-    pub(super) fn of<'a>(&'a self, quotas: &'a [NamedQuota]) -> impl Iterator<Item = (&'a NamedQuota, u64)> {
+    pub(super) fn of<'a>(
+        &'a self,
+        quotas: &'a [NamedQuota],
+    ) -> impl Iterator<Item = (&'a NamedQuota, u64)> + Clone {
         let backlogs = self.backlogs.iter().copied().chain(std::iter::repeat(0));
         quotas.iter().zip(backlogs)
     }
