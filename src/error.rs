@@ -108,20 +108,6 @@ macro_rules! reasons {
                 }
             }
 
-            /// How many there are, without those of applications.
-            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
-
-            /// Its place among them.
-            pub(crate) const fn place(self) -> Option<usize> {
-                enum Place {
-                    $($name,)*
-                }
-                match self {
-                    $(Self::$name => Some(Place::$name as usize),)*
-                    Self::Custom(_) => None,
-                }
-            }
-
             const fn kind(self) -> AuthErrorKind {
                 match self {
                     $(Self::$name => AuthErrorKind::$kind,)*

@@ -108,7 +108,6 @@ pub mod http_client;
 mod jose;
 #[cfg(feature = "jwt")]
 pub mod keys;
-mod offered;
 mod peer;
 mod principal;
 mod proxies;

@@ -19,9 +19,8 @@ use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 
 use crate::authn::DEFAULT_REALM;
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, Offered};
 use crate::error::{AuthError, AuthErrorKind, Reason};
-use crate::offered::Offered;
 use crate::scope::ScopeSet;
 use crate::time::OncePerSecond;
 
@@ -208,8 +207,8 @@ fn challenges(error: &AuthError, offer: Offer<'_>) -> impl Iterator<Item = Heade
         // A 403 is for a caller who is known already: offering other ways in would only confuse.
         .filter(move |offered| kind != AuthErrorKind::InsufficientScope || concerned(offered))
         .filter_map(move |offered| match told.filter(|_| concerned(offered)) {
-            Some(code) => offered.telling(code, error.reason(), scope),
-            None => offered.bare(),
+            Some(code) => offered.with_error(code, error.reason(), scope),
+            None => offered.plain(),
         })
 }
 

@@ -14,9 +14,8 @@ use super::service::Auth;
 use super::settings::Settings;
 use super::verifier::Verifier;
 use super::{Authenticator, Revocations};
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, Offered};
 use crate::error::AuthError;
-use crate::offered::Offered;
 #[cfg(feature = "rate-limit")]
 use crate::proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]

@@ -9,9 +9,9 @@ use super::failures::{Attempt, Failures};
 use super::shared_caches::keep_private;
 use super::verifier::{Origin, Verifier};
 use super::{Anonymous, Authenticator};
+use crate::challenge::Offered;
 use crate::credential::Presentation;
 use crate::error::AuthError;
-use crate::offered::Offers;
 use crate::principal::{Admission, Principal};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ pub(crate) struct Settings<A, R> {
     pub(super) verifier: Arc<Verifier<A>>,
     /// The verifier, as principals carry it to the guards beneath.
     pub(super) origin: Arc<dyn Origin>,
-    pub(super) offers: Offers,
+    pub(super) offers: Arc<[Offered]>,
     pub(super) optional: bool,
     pub(super) failures: Failures,
     pub(super) reject: R,
@@ -30,7 +30,7 @@ pub(crate) struct Settings<A, R> {
 pub(super) type Presented = usize;
 
 impl<A: Authenticator, R> Settings<A, R> {
-    pub(super) fn new(verifier: Verifier<A>, offers: Offers, reject: R) -> Self {
+    pub(super) fn new(verifier: Verifier<A>, offers: Arc<[Offered]>, reject: R) -> Self {
         let verifier = Arc::new(verifier);
         let origin: Arc<dyn Origin> = Arc::<Verifier<A>>::clone(&verifier);
         Self { verifier, origin, offers, optional: false, failures: Failures::default(), reject }
