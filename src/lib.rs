@@ -85,7 +85,6 @@
 #![warn(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod alphabet;
 #[cfg(feature = "api-keys")]
 pub mod api_key;
 pub mod authn;
@@ -99,6 +98,7 @@ mod base62;
 #[cfg(any(feature = "jwt", feature = "api-keys", all(feature = "redis", feature = "rate-limit")))]
 mod breaker;
 mod challenge;
+mod charset;
 mod credential;
 mod error;
 mod flight;
