@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 #[cfg(feature = "introspection")]
@@ -94,8 +95,7 @@ impl Principal {
             expires_at: None,
             verified_at: None,
             by_authority: false,
-            claims: String::new(),
-            document: None,
+            claims: Bytes::new(),
         }
     }
 
@@ -212,17 +212,8 @@ impl Principal {
     /// # Errors
     /// 403 with the reason `claims_mismatch` if they do not have that shape.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, AuthError> {
-        serde_json::from_str(self.facts.texts.claims().unwrap_or("{}"))
+        serde_json::from_slice(self.facts.texts.claims().unwrap_or(b"{}"))
             .map_err(|_| AuthError::from(Reason::ClaimsMismatch))
-    }
-
-    /// Adds the claims that it was made of. Whoever just made it holds the only copy.
-    #[cfg(feature = "jwt")]
-    pub(crate) fn with_claims(mut self, json: String) -> Self {
-        if let Some(facts) = Arc::get_mut(&mut self.facts) {
-            facts.texts.add_claims(json);
-        }
-        self
     }
 
     /// An authority was asked about it, whose word on scopes and on the end is the last where it says any.
@@ -348,8 +339,7 @@ pub struct PrincipalBuilder<'a> {
     expires_at: Option<UnixTime>,
     verified_at: Option<UnixTime>,
     by_authority: bool,
-    claims: String,
-    document: Option<&'a str>,
+    claims: Bytes,
 }
 
 impl<'a> PrincipalBuilder<'a> {
@@ -416,14 +406,14 @@ impl<'a> PrincipalBuilder<'a> {
 
     /// Sets the claims: a JSON object, for [`Principal::claims`].
     pub fn claims(mut self, json: impl Into<String>) -> Self {
-        self.claims = json.into();
+        self.claims = json.into().into();
         self
     }
 
-    /// Says where the claims stand that [`Principal::with_claims`] adds, so that names within them are not copied.
+    /// Sets the claims, which are UTF-8. Names that are parts of them are not copied.
     #[cfg(feature = "jwt")]
-    pub(crate) const fn within(mut self, document: &'a str) -> Self {
-        self.document = Some(document);
+    pub(crate) fn document(mut self, json: Bytes) -> Self {
+        self.claims = json;
         self
     }
 
@@ -431,8 +421,7 @@ impl<'a> PrincipalBuilder<'a> {
     #[must_use]
     pub fn build(self) -> Principal {
         let names = [&*self.subject, &self.client_id, &self.plan, &self.api_key_id];
-        let mut texts = Texts::new(names, self.document.unwrap_or_default());
-        texts.add_claims(self.claims);
+        let texts = Texts::new(names, self.claims);
         let facts = Facts {
             #[cfg(feature = "rate-limit")]
             counted: OnceLock::new(),

@@ -134,7 +134,7 @@ impl UnixTime {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// Reads a fractional NumericDate (RFC 7519 §2); a value out of range saturates.
+    /// Reads a fractional NumericDate (RFC 7519 §2), rounded towards zero to a millisecond; a value out of range saturates.
     #[cfg(feature = "jwt")]
     #[expect(
         clippy::as_conversions,
@@ -142,7 +142,7 @@ impl UnixTime {
         reason = "float to integer casts saturate, which is what is wanted; no conversion trait exists"
     )]
     pub(crate) fn from_secs_f64(seconds: f64) -> Self {
-        Self((seconds * 1e9) as i64)
+        Self(((seconds * 1e3) as i64).saturating_mul(1_000_000))
     }
 
     pub(crate) fn saturating_add(self, duration: Duration) -> Self {

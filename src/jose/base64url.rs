@@ -18,11 +18,6 @@ static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 static ENGINE: LazyLock<GeneralPurpose> =
     LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD));
 
-/// Decodes a text; `None` if it is not exact, or what it holds is not UTF-8.
-pub(super) fn decode_text(text: &[u8]) -> Option<String> {
-    decode(text).and_then(|bytes| String::from_utf8(bytes).ok())
-}
-
 /// Decodes onto the stack where it fits there; `None` if the text is not exact. Only what is needed is zeroed: tokens are short
 /// beside what they may be.
 pub(super) fn decode_small<'b, const N: usize>(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::header::Typ;
-use super::json::{Members, Repeat, Skip, Text, parse_object_text};
+use super::json::{Members, Repeat, Skip, Text, parse_object};
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 use crate::time::UnixTime;
@@ -43,9 +43,9 @@ pub(crate) struct Claims<'b> {
 
 impl<'b> Claims<'b> {
     /// Reads them all, where there were none; `audiences` are the names by which this server is known.
-    pub(super) fn read(&mut self, document: &'b str, audiences: &[String]) -> Result<(), Reason> {
+    pub(super) fn read(&mut self, document: &'b [u8], audiences: &[String]) -> Result<(), Reason> {
         let mut reader = Reader { claims: self, audiences };
-        parse_object_text(document, &mut reader).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
+        parse_object(document, &mut reader).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
     /// Judges everything but the issuer and the signature: cheap, and before any key is looked for.
@@ -284,7 +284,7 @@ mod tests {
 
     fn read<'b>(json: &'b str, audiences: &[String]) -> Result<Claims<'b>, Reason> {
         let mut claims = Claims::default();
-        claims.read(json, audiences).map(|()| claims)
+        claims.read(json.as_bytes(), audiences).map(|()| claims)
     }
 
     fn judge(json: &str) -> Result<(), Reason> {

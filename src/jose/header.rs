@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::{Error as _, MapAccess};
 use smallvec::SmallVec;
 
-use super::json::{Members, Repeat, Skip, Text, parse_object_text};
+use super::json::{Members, Repeat, Skip, Text, parse_object};
 use super::{Algorithm, base64url};
 use crate::error::Reason;
 
@@ -39,9 +39,8 @@ impl<'b> Header<'b> {
         if document.len() > MAX_HEADER_LEN {
             return Err(Reason::HeaderTooLong);
         }
-        let document = std::str::from_utf8(document).map_err(|_| Reason::HeaderMalformed)?;
         let mut header = Self::default();
-        parse_object_text(document, &mut header).map_err(|fault| fault.reason(Reason::HeaderMalformed))?;
+        parse_object(document, &mut header).map_err(|fault| fault.reason(Reason::HeaderMalformed))?;
         Ok(header)
     }
 

@@ -55,16 +55,10 @@ pub(crate) enum Repeat {
 
 /// Parses a whole document, which must be an object.
 pub(crate) fn parse_object<'de, M: Members<'de>>(document: &'de [u8], members: &mut M) -> Result<(), Fault> {
-    parse_object_text(std::str::from_utf8(document).map_err(|_| Fault::Malformed)?, members)
-}
-
-/// Parses a whole document that is known to be UTF-8, so that serde_json does not check each string again.
-pub(crate) fn parse_object_text<'de, M: Members<'de>>(
-    document: &'de str,
-    members: &mut M,
-) -> Result<(), Fault> {
+    // Checked once here, so that serde_json does not check each string.
+    let text = std::str::from_utf8(document).map_err(|_| Fault::Malformed)?;
     let fault = Cell::new(Fault::Malformed);
-    let mut json = serde_json::Deserializer::from_str(document);
+    let mut json = serde_json::Deserializer::from_str(text);
     let skip = Skip { depth: MAX_DEPTH, fault: &fault };
     json.deserialize_map(Object { members, skip }).and_then(|()| json.end()).map_err(|_| fault.get())
 }

@@ -24,13 +24,14 @@ pub(crate) use claims::{Audience, ScopeClaim};
 pub(crate) use claims::{Claims, NumericDate, Rules};
 pub(crate) use header::{Header, MAX_KID_LEN, Typ};
 pub(crate) use hmac::{HmacKey, Symmetric, Tag};
-pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object, parse_object_text};
+pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
 pub(crate) use jwk::Jwk;
 #[cfg(feature = "test-util")]
 pub(crate) use key_pair::{KeyPair, Signing};
 #[cfg(feature = "introspection")]
 pub(crate) use sign::{PrivateKey, SigningFailed};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::error::Reason;
@@ -87,22 +88,16 @@ fn split_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
 #[derive(Default)]
 pub(crate) struct Buffers {
     header: HeaderBuffer,
-    claims: String,
-}
-
-impl Buffers {
-    /// The claims of a token that was accepted, without copying them.
-    pub(crate) fn into_claims(self) -> String {
-        self.claims
-    }
+    /// As they are written; a principal keeps them.
+    pub(crate) claims: Bytes,
 }
 
 /// A token whose header was judged and whose claims were decoded; nothing of it is verified.
 pub(crate) struct Opened<'b> {
     pub(crate) header: Header<'b>,
     pub(crate) algorithm: Algorithm,
-    /// The claims, if they are a text.
-    pub(crate) document: Option<&'b str>,
+    /// The claims as they are written.
+    pub(crate) claims: &'b Bytes,
     pub(crate) seal: Seal<'b>,
 }
 
@@ -115,12 +110,8 @@ impl<'b> Opened<'b> {
         let header = Header::parse(parts.header, &mut buffers.header)?;
         header.judge(typ)?;
         let algorithm = header.algorithm()?;
-        let claims = base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?;
-        let document = String::from_utf8(claims).ok().map(|text| {
-            buffers.claims = text;
-            &*buffers.claims
-        });
-        Ok(Self { header, algorithm, document, seal: Seal(parts) })
+        buffers.claims = base64url::decode(parts.claims).ok_or(Reason::ClaimsMalformed)?.into();
+        Ok(Self { header, algorithm, claims: &buffers.claims, seal: Seal(parts) })
     }
 }
 
@@ -151,7 +142,7 @@ pub(crate) struct Token<'c, 'b> {
 /// Claims together with the signature that would prove them.
 pub(crate) struct Unverified<'c, 'b> {
     pub(crate) claims: &'c Claims<'b>,
-    document: &'b str,
+    document: &'b Bytes,
     seal: Seal<'b>,
 }
 
@@ -164,8 +155,7 @@ impl<'c, 'b> Token<'c, 'b> {
         rules: &Rules,
     ) -> Result<Self, Reason> {
         let opened = Opened::open(parts, buffers, rules.typ)?;
-        let Opened { header, algorithm, document, seal } = opened;
-        let document = document.ok_or(Reason::ClaimsMalformed)?;
+        let Opened { header, algorithm, claims: document, seal } = opened;
         claims.read(document, &rules.audiences)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }
@@ -186,5 +176,5 @@ impl<'c, 'b> Unverified<'c, 'b> {
 pub(crate) struct Verified<'c, 'b> {
     pub(crate) claims: &'c Claims<'b>,
     /// As they are written.
-    pub(crate) document: &'b str,
+    pub(crate) document: &'b Bytes,
 }

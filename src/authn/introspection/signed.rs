@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::authn::jwt::Stop;
 use crate::error::Reason;
 use crate::jose::{
-    Audience, Buffers, Members, NumericDate, Opened, Parts, Repeat, Skip, Text, Typ, parse_object_text,
+    Audience, Buffers, Members, NumericDate, Opened, Parts, Repeat, Skip, Text, Typ, parse_object,
 };
 use crate::keys::{Find, Keys, Patience};
 use crate::time::{Clock, UnixTime};
@@ -77,8 +77,7 @@ impl Profile {
         let parts = Parts::split(answer.as_bytes(), MAX_LEN)?;
         let opened = Opened::open(parts, &mut buffers, Typ::IntrospectionAnswer)?;
         let mut reader = Reader { envelope: Envelope::default(), audiences: &self.audiences };
-        let document = opened.document.ok_or(Reason::ClaimsMalformed)?;
-        parse_object_text(document, &mut reader).map_err(|_| Reason::ClaimsMalformed)?;
+        parse_object(opened.claims, &mut reader).map_err(|_| Reason::ClaimsMalformed)?;
         let inner = reader.envelope.judge(self, asked, now)?;
         let (kid, algorithm) = (opened.header.kid(), opened.algorithm);
         let verified = self.keys.judge(patience, |keys| match keys.find(kid, algorithm) {

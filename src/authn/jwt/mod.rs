@@ -10,7 +10,7 @@ pub use builder::JwtAuthenticatorBuilder;
 
 #[cfg(feature = "introspection")]
 use super::introspection::IntrospectionAuthenticator;
-use super::{AuthFuture, Authenticator, Lease, Match, RequestContext, Verdict};
+use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::jose::{Buffers, Claims, Parts, Rules, Token, Verified};
@@ -138,24 +138,12 @@ impl Judge {
         self.own_clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).into()
     }
 
-    /// Judges with the keys at hand, or says which are needed.
+    /// Judges with the keys at hand, or says which are needed. Everything that needs no key comes first, so that only a token
+    /// that is right in all else costs a signature or a fetch.
     fn judge(&self, token: &[u8], now: UnixTime, patience: Patience) -> Result<Verdict, Stop> {
         let parts = Parts::split(token, self.max_token_len)?;
-        let mut buffers = Buffers::default();
-        let (principal, expires_at, lease) = self.accept(parts, &mut buffers, now, patience)?;
-        Ok(Verdict::until(principal.with_claims(buffers.into_claims()), expires_at).under(lease))
-    }
-
-    /// Everything that needs no key comes first, so that only a token that is right in all else costs a signature or a fetch.
-    fn accept<'b>(
-        &self,
-        parts: Parts<'b>,
-        buffers: &'b mut Buffers,
-        now: UnixTime,
-        patience: Patience,
-    ) -> Result<(Principal, SystemTime, Option<Arc<Lease>>), Stop> {
-        let mut claims = Claims::default();
-        let token = Token::parse(parts, buffers, &mut claims, &self.rules)?;
+        let (mut buffers, mut claims) = (Buffers::default(), Claims::default());
+        let token = Token::parse(parts, &mut buffers, &mut claims, &self.rules)?;
         let Token { header, algorithm, unverified } = token;
         let claims = unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
@@ -171,7 +159,7 @@ impl Judge {
         let (verified, lease) = verified.ok_or(Reason::KeyUnknown)??;
         header.judge_typ(self.rules.typ)?;
         let (principal, expires_at) = Self::principal(&verified, issuer, now)?;
-        Ok((principal, expires_at, lease))
+        Ok(Verdict::until(principal, expires_at).under(lease))
     }
 
     /// The one way from a token to a principal: only a verified one has it.
@@ -184,7 +172,7 @@ impl Judge {
         let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?;
         // An empty name counts as none, and none in the token is empty.
         let principal = Principal::builder("jwt")
-            .within(verified.document)
+            .document(verified.document.clone())
             .issuer(Arc::clone(&issuer.id))
             .subject(claims.sub.as_deref().unwrap_or_default())
             .client_id(claims.client().unwrap_or_default())

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error as _, MapAccess};
 
 use crate::error::Reason;
-use crate::jose::{Members, NumericDate, Repeat, Skip, Tag, Text, parse_object_text};
+use crate::jose::{Members, NumericDate, Repeat, Skip, Tag, Text, parse_object};
 use crate::time::UnixTime;
 
 /// Bytes of the name of a client, and of a `jti`.
@@ -50,9 +50,9 @@ pub(super) struct Said<'b> {
 }
 
 impl<'b> Claims<'b> {
-    pub(super) fn parse(document: &'b str) -> Result<Self, Reason> {
+    pub(super) fn parse(document: &'b [u8]) -> Result<Self, Reason> {
         let mut claims = Self::default();
-        parse_object_text(document, &mut claims).map_err(|fault| fault.reason(Reason::ClaimsMalformed))?;
+        parse_object(document, &mut claims).map_err(|fault| fault.reason(Reason::ClaimsMalformed))?;
         Ok(claims)
     }
 
@@ -150,7 +150,7 @@ mod tests {
     };
 
     fn judge(json: &str) -> Result<UnixTime, Reason> {
-        Claims::parse(json)?.judge(&RULES, NOW).map(|said| said.ends)
+        Claims::parse(json.as_bytes())?.judge(&RULES, NOW).map(|said| said.ends)
     }
 
     fn with(more: &str) -> Result<UnixTime, Reason> {

@@ -187,12 +187,12 @@ impl Judge {
                     let token =
                         RequestToken::read(credential.as_bytes(), &mut buffers, &judge.rules, now.into())?;
                     let accepted = judge.accept(&token, client.as_deref(), &target, now)?;
-                    judge.admit(accepted, buffers)?.verdict().await
+                    judge.admit(accepted)?.verdict().await
                 }));
             }
         };
         let accepted = self.accept(&token, client.as_deref(), &target, now)?;
-        self.admit(accepted, buffers)
+        self.admit(accepted)
     }
 
     /// The one way from a token to a principal. Looking for the secrets was asking the authority.
@@ -211,14 +211,15 @@ impl Judge {
             .scopes(client.scopes.clone())
             .expires_at(ends)
             .verified_at(asked)
+            .document(token.claims().clone())
             .build();
         Ok(Accepted { principal, ends, key: self.once_only.as_ref().map(|_| token.single_use_key()) })
     }
 
     /// Marks the token as used where that is wanted.
-    fn admit(&self, accepted: Accepted, buffers: Buffers) -> Result<AuthFuture, AuthError> {
+    fn admit(&self, accepted: Accepted) -> Result<AuthFuture, AuthError> {
         let Accepted { principal, ends, key } = accepted;
-        let verdict = Verdict::once(principal.with_claims(buffers.into_claims()));
+        let verdict = Verdict::once(principal);
         Ok(match (&self.once_only, key) {
             (Some(once_only), Some(key)) => once_only.admit(Unspent { key, ends, verdict }),
             _ => AuthFuture::ready(Ok(verdict)),

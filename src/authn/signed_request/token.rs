@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{Method, Uri};
 
 use super::claims::{Claims, Rules, Said};
@@ -28,8 +29,12 @@ impl<'b> RequestToken<'b> {
         now: UnixTime,
     ) -> Result<Self, Reason> {
         let token = Symmetric::open(Parts::split(token, rules.max_token_len)?, buffers)?;
-        let said = Claims::parse(token.document)?.judge(rules, now)?;
+        let said = Claims::parse(token.claims)?.judge(rules, now)?;
         Ok(Self { token, said })
+    }
+
+    pub(super) const fn claims(&self) -> &Bytes {
+        self.token.claims
     }
 
     /// Gives the client if one of its secrets signed the token, and the token is bound to no other request than this one.
