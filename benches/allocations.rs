@@ -32,7 +32,7 @@ fn main() {
     let signing = key(Algorithm::RS256);
     let known = tokens(&signing, 3);
     let auth = AuthLayer::new(jwt(&signing));
-    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000));
+    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000).unwrap());
     let quiet = limit.clone().headers(RateLimitHeaders::none());
     let guarded = require_scopes(["todo:read"]).layer(Inner);
     let hit = auth.layer(Inner);

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The first layer runs first. All state was made above and is shared by all connections.
     let layers = ServiceBuilder::new()
         .layer(AuthLayer::new(jwt))
-        .layer(RateLimitLayer::per_client(Quota::per_minute(600)))
+        .layer(RateLimitLayer::per_client(Quota::per_minute(600)?))
         .layer(require_scopes(["todo:read"]));
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;

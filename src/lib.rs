@@ -13,7 +13,7 @@
 //!
 //! let app: Router = Router::new()
 //!     .route("/todo", get(list.layer(require_scopes(["todo:read"]))).post(create.layer(require_scopes(["todo:write"]))))
-//!     .layer(RateLimitLayer::per_client(Quota::per_minute(600)))
+//!     .layer(RateLimitLayer::per_client(Quota::per_minute(600)?))
 //!     .layer(auth); // runs first; CORS and tracing layers go outside of it
 //! # Ok(())
 //! # }

@@ -159,7 +159,7 @@ fn guards_and_limits_allocate_nothing() {
     let (jwt, token) = authenticator(Algorithm::ES256);
     let auth = AuthLayer::new(jwt);
     let bare = count(auth.layer(Inner), [request(&token), request(&token)]);
-    let limit = RateLimitLayer::per_client(Quota::per_minute(600));
+    let limit = RateLimitLayer::per_client(Quota::per_minute(600).unwrap());
     let guarded = |limit: RateLimitLayer| auth.layer(limit.layer(require_scopes(["todo:read"]).layer(Inner)));
     let quiet = guarded(limit.clone().headers(RateLimitHeaders::none()));
     assert_eq!(count(quiet, [request(&token), request(&token)]), bare);

@@ -59,7 +59,7 @@ fn measure<A: Authenticator>(
 ) {
     // All services of one layer share what is known.
     let auth = AuthLayer::new(authenticator);
-    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000));
+    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000).unwrap());
     let quiet = limit.clone().headers(RateLimitHeaders::none());
     let guarded = require_scopes(["todo:read"]).layer(Inner);
     warm_up(&auth.layer(Inner), credentials);

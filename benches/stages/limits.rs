@@ -34,7 +34,7 @@ pub fn run() {
 fn measure(number: usize) -> Vec<Cell> {
     let names: Vec<String> = (0..number).map(|index| format!("client-{index:029}")).collect();
     let keys: Vec<RateKey> = names.iter().map(|name| RateKey::of(&[name])).collect();
-    let quotas = Quotas::from(Quota::per_second(RATE));
+    let quotas = Quotas::from(Quota::per_second(RATE).unwrap());
     let (ours, bytes) = growth(|| {
         let ours = MemoryRateLimits::new(number * 2);
         keys.iter().for_each(|key| charge(&ours, *key, &quotas));

@@ -27,7 +27,7 @@ pub fn run() {
     let signing = key(Algorithm::RS256);
     let credentials = tokens(&signing, KNOWN);
     let auth = AuthLayer::new(jwt(&signing));
-    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000));
+    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000).unwrap());
     let quiet = limit.clone().headers(RateLimitHeaders::none());
     let guard = require_scopes(["todo:read"]);
     let route = || Router::new().route("/", get(async || "ok"));

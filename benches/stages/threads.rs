@@ -23,8 +23,8 @@ pub fn run() {
     let signing = key(Algorithm::RS256);
     let tokens = tokens(&signing, KNOWN);
     let auth = AuthLayer::new(jwt(&signing));
-    let limit =
-        RateLimitLayer::per_subject(Quota::per_second(1_000_000_000)).headers(RateLimitHeaders::none());
+    let limit = RateLimitLayer::per_subject(Quota::per_second(1_000_000_000).unwrap())
+        .headers(RateLimitHeaders::none());
     warm_up(&auth.layer(Inner), &tokens);
     let all = auth.layer(limit.layer(require_scopes(["todo:read"]).layer(Inner)));
     let rows = [

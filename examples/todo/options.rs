@@ -120,7 +120,7 @@ fn parse_quota(text: &str) -> Result<Quota, String> {
     let quota = Quota::new(count, Duration::from_secs(seconds)).map_err(|error| error.to_string())?;
     match burst.map(str::parse::<u32>) {
         None => Ok(quota),
-        Some(Ok(burst)) if burst > 0 => Ok(quota.burst(burst)),
-        Some(_) => Err(form()),
+        Some(Ok(burst)) => quota.burst(burst).map_err(|error| error.to_string()),
+        Some(Err(_)) => Err(form()),
     }
 }

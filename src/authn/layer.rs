@@ -137,9 +137,10 @@ impl<A: Authenticator, R: Clone> AuthLayer<A, R> {
     ///
     /// ```
     /// # use portcullis::{AuthLayer, Authenticator, Quota};
-    /// # fn limited<A: Authenticator>(authenticator: A) {
+    /// # fn limited<A: Authenticator>(authenticator: A) -> Result<(), portcullis::ConfigError> {
     /// // 30 mistakes at once, and one more every two seconds.
-    /// let auth = AuthLayer::new(authenticator).limit_failures(Quota::per_minute(30));
+    /// let auth = AuthLayer::new(authenticator).limit_failures(Quota::per_minute(30)?);
+    /// # Ok(())
     /// # }
     /// ```
     #[cfg(feature = "rate-limit")]

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_steady_rate() {
-        let quota = Quota::per_second(1).burst(3);
+        let quota = Quota::per_second(1).unwrap().burst(3).unwrap();
         assert_eq!(admitted(&[0, 0, 0, 0], quota), [true, true, true, false]);
         assert_eq!(admitted(&[0, 0, 0, SECOND - 1, SECOND], quota), [true, true, true, false, true]);
         assert_eq!(
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn who_waits_as_told_is_admitted() {
         for (count, window, burst) in [(1, 1, 1), (7, 3, 2), (600, 60, 10), (3, 1, 5)] {
-            let quota = Quota::new(count, Duration::from_secs(window)).unwrap().burst(burst);
+            let quota = Quota::new(count, Duration::from_secs(window)).unwrap().burst(burst).unwrap();
             let (mut due, mut now) = (0, 12_345);
             for _ in 0..100 {
                 if !one(&mut due, now, quota) {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn no_window_admits_more_than_rate_and_burst() {
-        let quota = Quota::per_second(100).burst(10);
+        let quota = Quota::per_second(100).unwrap().burst(10).unwrap();
         let times: Vec<u64> = (0..50_000_u64).map(|step| step * 1_000_000 / 5).collect();
         let passed = admitted(&times, quota).iter().filter(|passed| **passed).count();
         assert!((1000..=1011).contains(&passed), "{passed} in 10 s");
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn room_is_what_can_be_spent_and_grows_when_it_says() {
-        let quota = Quota::new(7, Duration::from_secs(3)).unwrap().burst(5);
+        let quota = Quota::new(7, Duration::from_secs(3)).unwrap().burst(5).unwrap();
         for backlog in (0..=capacity(quota)).step_by(10_000_019) {
             let room = room(backlog, quota);
             assert!(has_room(backlog, room, quota) && !has_room(backlog, room + 1, quota), "{backlog}");

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(key.under(None), key);
         assert_ne!(key.under(Some("gold")), key);
         assert_ne!(key.under(Some("gold")), key.under(Some("free")));
-        let quotas = Quotas::from(["a", "b"].map(|name| (name, Quota::per_second(1))));
+        let quotas = Quotas::from_static(["a", "b"].map(|name| (name, Quota::per_second(1).unwrap())));
         let [a, b] = [0, 1].map(|index| key.of_quota(&quotas.as_slice()[index]));
         assert_ne!(a, b);
         assert_eq!(a.shard(7, 64), b.shard(7, 64));

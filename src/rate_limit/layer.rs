@@ -11,11 +11,13 @@ use super::headers::RateLimitHeaders;
 use super::limit::Limit;
 use super::memory::MemoryRateLimits;
 use super::plans::{PlanBy, Plans};
+use super::quota::at_least_one;
 use super::service::RateLimit;
 use super::store::{OnStoreFailure, RateLimitStore};
 use super::who::{By, Who};
 use super::{Quotas, RateKey};
 use crate::authn::RequestContext;
+use crate::error::ConfigError;
 use crate::principal::Principal;
 use crate::proxies::TrustedProxies;
 use crate::time::Clock;
@@ -30,15 +32,21 @@ use crate::time::Clock;
 ///
 /// ```
 /// use portcullis::{Quota, Quotas, RateLimitLayer};
+/// # fn main() -> Result<(), portcullis::ConfigError> {
 /// // Two quotas at once; other ones for those of the plan `pro`, and none for our own.
-/// let limit = RateLimitLayer::per_client([
-///     ("burst", Quota::per_second(10).burst(20)),
-///     ("daily", Quota::per_day(5_000)),
-/// ])
-/// .plan("pro", [("burst", Quota::per_second(100)), ("daily", Quota::per_day(1_000_000))])
+/// let limit = RateLimitLayer::per_client(Quotas::from_static([
+///     ("burst", Quota::per_second(10)?.burst(20)?),
+///     ("daily", Quota::per_day(5_000)?),
+/// ]))
+/// .plan("pro", Quotas::from_static([
+///     ("burst", Quota::per_second(100)?),
+///     ("daily", Quota::per_day(1_000_000)?),
+/// ]))
 /// .plan("internal", Quotas::unlimited());
 /// // On a route of its own: each request there spends five.
-/// let expensive = limit.clone().cost(5);
+/// let expensive = limit.clone().cost(5)?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct RateLimitLayer {
@@ -50,7 +58,6 @@ impl RateLimitLayer {
     /// Quotas for each client, together for all of its users and tokens. A credential without client counts by its subject,
     /// an anonymous request by its address, and all of unknown address together.
     #[must_use]
-    #[track_caller]
     pub fn per_client(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Client)
     }
@@ -58,21 +65,18 @@ impl RateLimitLayer {
     /// Quotas for each subject. A credential without subject counts by its client, an anonymous request by its address, and
     /// all of unknown address together.
     #[must_use]
-    #[track_caller]
     pub fn per_subject(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Subject)
     }
 
     /// Quotas for each subject with each client. One that is missing does not count; else as [`per_client`](Self::per_client).
     #[must_use]
-    #[track_caller]
     pub fn per_client_and_subject(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::ClientAndSubject)
     }
 
     /// Quotas for each API key. Other credentials count as with [`per_client`](Self::per_client).
     #[must_use]
-    #[track_caller]
     pub fn per_api_key(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::ApiKey)
     }
@@ -81,7 +85,6 @@ impl RateLimitLayer {
     /// [trusted proxies](Self::behind) report. All of unknown address count together. Works without an
     /// [`AuthLayer`](crate::AuthLayer) above too.
     #[must_use]
-    #[track_caller]
     pub fn per_address(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Address)
     }
@@ -93,13 +96,15 @@ impl RateLimitLayer {
     /// #[derive(serde::Deserialize)]
     /// struct Tenant { tenant: String }
     ///
-    /// let by_tenant = RateLimitLayer::by(Quota::per_second(10), |principal, _request| {
+    /// # fn main() -> Result<(), portcullis::ConfigError> {
+    /// let by_tenant = RateLimitLayer::by(Quota::per_second(10)?, |principal, _request| {
     ///     let claims = principal.and_then(|principal| principal.claims::<Tenant>().ok());
     ///     claims.map_or_else(RateKey::anonymous, |claims| RateKey::of(&["tenant", &claims.tenant]))
     /// });
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
-    #[track_caller]
     pub fn by(
         quotas: impl Into<Quotas>,
         key: impl Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync + 'static,
@@ -112,7 +117,6 @@ impl RateLimitLayer {
     ///
     /// Under each plan a caller spends apart.
     #[must_use]
-    #[track_caller]
     pub fn plan(self, name: impl Into<Arc<str>>, quotas: impl Into<Quotas>) -> Self {
         let (name, quotas) = (name.into(), quotas.into());
         self.change(|limit| limit.who.change_plans(|plans| plans.set(name, quotas)))
@@ -136,13 +140,10 @@ impl RateLimitLayer {
     /// Sets how much a request spends, for a clone on other routes; 1 by default. A cost that is higher than what a caller may
     /// ever spend at once is a mistake, and answered with 500.
     ///
-    /// # Panics
+    /// # Errors
     /// If `cost` is zero.
-    #[must_use]
-    #[track_caller]
-    #[expect(clippy::expect_used, reason = "documented: values written in the program")]
-    pub fn cost(self, cost: u32) -> Self {
-        Self { cost: NonZeroU32::new(cost).expect("a request costs at least one"), ..self }
+    pub fn cost(self, cost: u32) -> Result<Self, ConfigError> {
+        Ok(Self { cost: at_least_one("cost", cost)?, ..self })
     }
 
     /// Refuses nobody: counts, and says in [`status`](Self::status) and in metrics what would have been refused. Headers are not

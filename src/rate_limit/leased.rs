@@ -56,7 +56,7 @@ const SHARDS: usize = 16;
 /// # fn main() -> Result<(), portcullis::ConfigError> {
 /// let redis = RedisRateLimits::new(Redis::open("redis://127.0.0.1:6379")?);
 /// let leased = LeasedRateLimits::new(redis).lease(Duration::from_millis(500));
-/// let limit = RateLimitLayer::per_client(Quota::per_second(1000)).store(leased);
+/// let limit = RateLimitLayer::per_client(Quota::per_second(1000)?).store(leased);
 /// # Ok(())
 /// # }
 /// ```

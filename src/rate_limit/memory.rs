@@ -40,12 +40,12 @@ const SWEEP_PAUSE: u64 = 100;
 /// ```
 /// use portcullis::{Charge, MemoryRateLimits, Quota, Quotas, RateKey, RateLimitStore};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let (store, quotas) = (MemoryRateLimits::new(1000), Quotas::from(Quota::per_hour(2)));
+/// let (store, quotas) = (MemoryRateLimits::new(1000), Quotas::from(Quota::per_hour(2)?));
 /// let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
 /// for granted in [1, 1, 0] {
 ///     assert_eq!(store.charge(&charge).answer().await?.granted(), granted);
 /// }
-/// # Ok::<_, portcullis::StoreError>(())
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_look_beforehand_agrees_with_the_charge() {
-        let quota = Quota::per_hour(2);
+        let quota = Quota::per_hour(2).unwrap();
         let store = MemoryRateLimits::new(2 * SHARDS);
         // Two have a place of their own, and the others share the cell of those who have none.
         let callers: Vec<_> = neighbours(&store).take(4).collect();
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_without_a_place_waits_for_those_who_share_its_cell() {
-        let quota = Quota::per_hour(1);
+        let quota = Quota::per_hour(1).unwrap();
         let store = MemoryRateLimits::new(SHARDS);
         let callers: Vec<_> = neighbours(&store).take(3).collect();
         store.record(callers[0], quota);
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn what_is_recorded_beyond_the_quota_is_waited_for_too() {
-        let quota = Quota::per_hour(2);
+        let quota = Quota::per_hour(2).unwrap();
         // In half hours, rounded up; never more than one whole quota beyond.
         for (records, waits) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (9, 3)] {
             let (store, key) = (MemoryRateLimits::new(1), RateKey::of(&["ann"]));

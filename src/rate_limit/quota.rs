@@ -19,74 +19,53 @@ pub struct Quota {
 impl Quota {
     /// `count` requests a second, all of which may come at once.
     ///
-    /// # Panics
+    /// # Errors
     /// If `count` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn per_second(count: u32) -> Self {
-        Self::fixed(count, Duration::from_secs(1))
+    pub fn per_second(count: u32) -> Result<Self, ConfigError> {
+        Self::with("per_second", count, Duration::from_secs(1))
     }
 
     /// `count` requests a minute, all of which may come at once.
     ///
-    /// # Panics
+    /// # Errors
     /// If `count` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn per_minute(count: u32) -> Self {
-        Self::fixed(count, Duration::from_secs(60))
+    pub fn per_minute(count: u32) -> Result<Self, ConfigError> {
+        Self::with("per_minute", count, Duration::from_secs(60))
     }
 
     /// `count` requests an hour, all of which may come at once.
     ///
-    /// # Panics
+    /// # Errors
     /// If `count` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn per_hour(count: u32) -> Self {
-        Self::fixed(count, Duration::from_secs(3600))
+    pub fn per_hour(count: u32) -> Result<Self, ConfigError> {
+        Self::with("per_hour", count, Duration::from_secs(3600))
     }
 
     /// `count` requests a day, all of which may come at once. A day is 24 hours, whenever they begin.
     ///
-    /// # Panics
+    /// # Errors
     /// If `count` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn per_day(count: u32) -> Self {
-        Self::fixed(count, Duration::from_secs(24 * 3600))
+    pub fn per_day(count: u32) -> Result<Self, ConfigError> {
+        Self::with("per_day", count, Duration::from_secs(24 * 3600))
     }
 
-    /// `count` requests in a window of any length, all of which may come at once: for values from configuration.
+    /// `count` requests in a window of any length, all of which may come at once.
     ///
     /// # Errors
     /// If the count is zero, or the window is empty or longer than a century.
     pub fn new(count: u32, window: Duration) -> Result<Self, ConfigError> {
-        let wrong = |problem| ConfigError::Setting { setting: "quota", problem };
-        let burst = NonZeroU32::new(count).ok_or(wrong("must allow at least one request"))?;
-        let nanos = u64::try_from(window.as_nanos())
-            .ok()
-            .filter(|nanos| *nanos <= MAX_WINDOW_NANOS)
-            .ok_or(wrong("the window must not be longer than a century"))?;
-        if nanos == 0 {
-            return Err(wrong("the window must not be empty"));
-        }
-        let interval = NonZeroU64::new(nanos.div_euclid(u64::from(count))).unwrap_or(NonZeroU64::MIN);
-        Ok(Self { interval, burst })
+        Self::with("count", count, window)
     }
 
     /// Sets how many requests may come at once, apart from the rate: no more than come back within a century.
     ///
-    /// # Panics
+    /// # Errors
     /// If `burst` is zero.
-    #[must_use]
-    #[track_caller]
-    #[expect(clippy::expect_used, reason = "documented: values written in the program")]
-    pub fn burst(self, burst: u32) -> Self {
-        let burst = NonZeroU32::new(burst).expect("a burst allows at least one request");
+    pub fn burst(self, burst: u32) -> Result<Self, ConfigError> {
+        let burst = at_least_one("burst", burst)?;
         let most = MAX_WINDOW_NANOS.div_euclid(self.interval.get());
         let most = u32::try_from(most).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
-        Self { burst: burst.min(most), ..self }
+        Ok(Self { burst: burst.min(most), ..self })
     }
 
     /// After how long one more request is allowed.
@@ -108,14 +87,25 @@ impl Quota {
         Self { interval, burst }
     }
 
-    #[track_caller]
-    #[expect(clippy::panic, reason = "documented: values written in the program")]
-    fn fixed(count: u32, window: Duration) -> Self {
-        match Self::new(count, window) {
-            Ok(quota) => quota,
-            Err(error) => panic!("{error}"),
+    /// Creates a quota, or an error that names `setting`: the function that takes the count.
+    fn with(setting: &'static str, count: u32, window: Duration) -> Result<Self, ConfigError> {
+        let wrong = |problem| ConfigError::Setting { setting: "window", problem };
+        let burst = at_least_one(setting, count)?;
+        let nanos = u64::try_from(window.as_nanos())
+            .ok()
+            .filter(|nanos| *nanos <= MAX_WINDOW_NANOS)
+            .ok_or(wrong("must not be longer than a century"))?;
+        if nanos == 0 {
+            return Err(wrong("must not be empty"));
         }
+        let interval = NonZeroU64::new(nanos.div_euclid(u64::from(count))).unwrap_or(NonZeroU64::MIN);
+        Ok(Self { interval, burst })
     }
+}
+
+/// Checks a number of requests, such as a burst or a cost.
+pub(super) fn at_least_one(setting: &'static str, number: u32) -> Result<NonZeroU32, ConfigError> {
+    NonZeroU32::new(number).ok_or(ConfigError::Setting { setting, problem: "must be at least one, not `0`" })
 }
 
 /// Keeps the arithmetic of the limiter far from the end of its numbers.
@@ -130,13 +120,26 @@ mod tests {
         assert!(Quota::new(0, Duration::from_secs(1)).is_err());
         assert!(Quota::new(1, Duration::ZERO).is_err());
         assert!(Quota::new(1, Duration::MAX).is_err());
-        assert_eq!(Quota::new(60, Duration::from_secs(60)).unwrap(), Quota::per_minute(60));
-        assert_eq!(Quota::per_second(10).burst(3).burst.get(), 3);
+        assert_eq!(Quota::new(60, Duration::from_secs(60)), Quota::per_minute(60));
+        assert_eq!(Quota::per_second(10).unwrap().burst(3).unwrap().capacity(), 3);
     }
 
     #[test]
-    #[should_panic(expected = "at least one request")]
-    fn zero_is_no_quota() {
-        let _ = Quota::per_minute(0);
+    fn zero_requests_are_an_error_that_names_the_setting() {
+        let burst = |burst| Quota::per_second(1).unwrap().burst(burst);
+        type Make = fn(u32) -> Result<Quota, ConfigError>;
+        let with: [(&str, Make); 6] = [
+            ("per_second", Quota::per_second),
+            ("per_minute", Quota::per_minute),
+            ("per_hour", Quota::per_hour),
+            ("per_day", Quota::per_day),
+            ("count", |count| Quota::new(count, Duration::from_secs(1))),
+            ("burst", burst),
+        ];
+        for (setting, quota) in with {
+            let expected = format!("`{setting}`: must be at least one, not `0`");
+            assert_eq!(quota(0).unwrap_err().to_string(), expected);
+            assert!(quota(1).is_ok(), "{setting}");
+        }
     }
 }

@@ -19,11 +19,14 @@ const MAX_NAME_LEN: usize = 64;
 /// all: [`Quotas::unlimited`].
 ///
 /// ```
-/// use portcullis::{Quota, RateLimitLayer};
-/// let limit = RateLimitLayer::per_client([
-///     ("burst", Quota::per_second(10).burst(20)),
-///     ("daily", Quota::per_day(5_000)),
-/// ]);
+/// use portcullis::{Quota, Quotas, RateLimitLayer};
+/// # fn main() -> Result<(), portcullis::ConfigError> {
+/// let limit = RateLimitLayer::per_client(Quotas::from_static([
+///     ("burst", Quota::per_second(10)?.burst(20)?),
+///     ("daily", Quota::per_day(5_000)?),
+/// ]));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Quotas(Arc<All>);
@@ -67,6 +70,21 @@ impl Quotas {
             return wrong("two quotas have one name");
         }
         Ok(Self::of(list))
+    }
+
+    /// Creates quotas whose names are written in the program.
+    ///
+    /// # Panics
+    /// If a name is not allowed or appears twice, or if there is no quota. Names from configuration
+    /// come in through [`Quotas::new`].
+    #[must_use]
+    #[track_caller]
+    #[expect(clippy::panic, reason = "documented: names written in the program")]
+    pub fn from_static<const N: usize>(named: [(&'static str, Quota); N]) -> Self {
+        match Self::new(named) {
+            Ok(quotas) => quotas,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     fn of(named: Box<[NamedQuota]>) -> Self {
@@ -131,18 +149,12 @@ impl From<Quota> for Quotas {
     }
 }
 
-/// For quotas that are written in the program; those from configuration come in through [`Quotas::new`].
-///
-/// # Panics
-/// If a name is not allowed or stands twice, or if there is no quota.
-impl<const N: usize> From<[(&'static str, Quota); N]> for Quotas {
-    #[track_caller]
-    #[expect(clippy::panic, reason = "documented: values written in the program")]
-    fn from(named: [(&'static str, Quota); N]) -> Self {
-        match Self::new(named) {
-            Ok(quotas) => quotas,
-            Err(error) => panic!("{error}"),
-        }
+/// Does the same as [`Quotas::new`]: a name that is not allowed is an error.
+impl<const N: usize> TryFrom<[(&'static str, Quota); N]> for Quotas {
+    type Error = ConfigError;
+
+    fn try_from(named: [(&'static str, Quota); N]) -> Result<Self, ConfigError> {
+        Self::new(named)
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
 
     #[test]
     fn names_are_plain_and_told_apart() {
-        let quota = Quota::per_second(1);
+        let quota = Quota::per_second(1).unwrap();
         let named = |names: &[&str]| Quotas::new(names.iter().map(|name| (*name, quota)));
         assert_eq!(named(&["burst", "daily"]).unwrap().as_slice().len(), 2);
         let long = "n".repeat(65);
@@ -174,15 +186,30 @@ mod tests {
     #[test]
     fn a_part_has_room_for_one_request() {
         let [three, five] = [3, 5].map(|number| NonZeroU32::new(number).unwrap());
-        let part = Quotas::from(Quota::per_minute(60)).part(three, NonZeroU32::MIN).as_slice()[0].quota();
+        let part =
+            Quotas::from(Quota::per_minute(60).unwrap()).part(three, NonZeroU32::MIN).as_slice()[0].quota();
         assert_eq!((part.capacity(), part.interval().as_secs()), (20, 3));
-        let part = Quotas::from(Quota::per_minute(6)).part(three, five).as_slice()[0].quota();
+        let part = Quotas::from(Quota::per_minute(6).unwrap()).part(three, five).as_slice()[0].quota();
         assert_eq!((part.capacity(), part.interval().as_secs()), (5, 30));
     }
 
     #[test]
+    fn names_in_an_array_are_checked() {
+        let quota = Quota::per_second(1).unwrap();
+        assert!(Quotas::try_from([("a", quota), ("a", quota)]).is_err());
+        assert_eq!(Quotas::try_from([("a", quota), ("b", quota)]).unwrap().as_slice().len(), 2);
+    }
+
+    #[test]
+    fn names_in_the_program_are_accepted() {
+        let quota = Quota::per_second(1).unwrap();
+        assert_eq!(Quotas::from_static([("a", quota), ("b", quota)]).as_slice()[1].name(), "b");
+    }
+
+    #[test]
     #[should_panic(expected = "two quotas")]
-    fn names_in_the_program_are_checked_too() {
-        let _ = Quotas::from([("a", Quota::per_second(1)), ("a", Quota::per_day(1))]);
+    fn names_in_the_program_that_repeat_panic() {
+        let quota = Quota::per_second(1).unwrap();
+        let _ = Quotas::from_static([("a", quota), ("a", quota)]);
     }
 }

@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// use portcullis::{Quota, RateLimitLayer, Redis, RedisRateLimits};
 /// # fn main() -> Result<(), portcullis::ConfigError> {
 /// let redis = Redis::open("redis://127.0.0.1:6379")?.namespace("todo");
-/// let limit = RateLimitLayer::per_client(Quota::per_minute(600)).store(RedisRateLimits::new(redis));
+/// let limit = RateLimitLayer::per_client(Quota::per_minute(600)?).store(RedisRateLimits::new(redis));
 /// # Ok(())
 /// # }
 /// ```

@@ -26,7 +26,7 @@ async fn serve() -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let layers = ServiceBuilder::new()
         .layer(AuthLayer::new(Stub::new("stub").boxed()).optional().on_reject(problem_json))
-        .layer(RateLimitLayer::per_subject(Quota::per_hour(3)))
+        .layer(RateLimitLayer::per_subject(Quota::per_hour(3).unwrap()))
         .layer(require_scopes(["hello"]));
     tokio::spawn(async move {
         loop {

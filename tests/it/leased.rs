@@ -96,7 +96,7 @@ fn assert_bound(admitted: &[(u64, u32)], quota: Quota, lease: Duration) {
 #[tokio::test]
 async fn four_busy_processes_stay_within_the_bound_and_seldom_ask() {
     let lease = Duration::from_secs(1);
-    let quota = Quota::new(1000, Duration::from_secs(10)).unwrap().burst(100);
+    let quota = Quota::new(1000, Duration::from_secs(10)).unwrap().burst(100).unwrap();
     let mut world = World::new(4, quota, lease);
     let mut admitted = Vec::new();
     // Ten times as much as is allowed, for a minute.
@@ -117,14 +117,14 @@ async fn four_busy_processes_stay_within_the_bound_and_seldom_ask() {
 #[tokio::test]
 async fn any_number_of_processes_any_demand_and_any_cost_stay_within_the_bound() {
     for round in 0..20_u64 {
-        let mut world = World::new(1, Quota::per_second(1), TICK);
+        let mut world = World::new(1, Quota::per_second(1).unwrap(), TICK);
         world.random ^= round.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let processes = 1 + usize::try_from(world.random(30)).unwrap();
         let quota = Quota::new(
             1 + u32::try_from(world.random(2000)).unwrap(),
             Duration::from_secs(1 + world.random(10)),
         );
-        let quota = quota.unwrap().burst(8 + u32::try_from(world.random(200)).unwrap());
+        let quota = quota.unwrap().burst(8 + u32::try_from(world.random(200)).unwrap()).unwrap();
         let lease = Duration::from_millis(20 + world.random(3000));
         let random = world.random;
         let mut world = World::new(processes, quota, lease);
@@ -153,7 +153,7 @@ async fn any_number_of_processes_any_demand_and_any_cost_stay_within_the_bound()
 #[tokio::test]
 async fn who_stays_below_the_quota_is_seldom_refused() {
     for (processes, share) in [(1, 90), (4, 80), (50, 70)] {
-        let quota = Quota::new(1000, Duration::from_secs(10)).unwrap().burst(100);
+        let quota = Quota::new(1000, Duration::from_secs(10)).unwrap().burst(100).unwrap();
         let mut world = World::new(processes, quota, Duration::from_secs(1));
         let (mut came, mut refused) = (0, 0);
         for _ in 0..60_000 {
@@ -173,7 +173,7 @@ async fn who_stays_below_the_quota_is_seldom_refused() {
 
 #[tokio::test]
 async fn a_refusal_says_when_it_is_of_use_to_come_again() {
-    let quota = Quota::per_minute(60).burst(3);
+    let quota = Quota::per_minute(60).unwrap().burst(3).unwrap();
     let world = World::new(2, quota, Duration::from_secs(5));
     for _ in 0..3 {
         assert_eq!(world.ask(0, 1).await.granted(), 1);
@@ -217,7 +217,7 @@ fn slow(fails: bool) -> (LeasedRateLimits<Slow>, Arc<AtomicU64>, Arc<Semaphore>)
 #[tokio::test]
 async fn one_question_is_under_way_for_all_who_wait_and_one_who_goes_away_takes_none_along() {
     let (leased, calls, answers) = slow(false);
-    let quotas = Quotas::from(Quota::per_hour(10));
+    let quotas = Quotas::from(Quota::per_hour(10).unwrap());
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     // The one who asks goes away, and another one takes its place.
     let mut asker = Box::pin(leased.charge(&charge).answer());
@@ -239,7 +239,7 @@ async fn one_question_is_under_way_for_all_who_wait_and_one_who_goes_away_takes_
 #[tokio::test]
 async fn a_failure_is_told_to_all_who_waited_for_it() {
     let (leased, calls, answers) = slow(true);
-    let quotas = Quotas::from(Quota::per_hour(10));
+    let quotas = Quotas::from(Quota::per_hour(10).unwrap());
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     let all: Vec<_> = (0..20).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
     tokio::task::yield_now().await;
@@ -255,12 +255,18 @@ async fn a_failure_is_told_to_all_who_waited_for_it() {
 async fn what_is_taken_of_some_quotas_is_not_spent_under_others() {
     let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
     let all = [
-        Quotas::from([("api", Quota::per_hour(1000))]),
-        Quotas::from([("login", Quota::per_hour(2))]),
-        Quotas::from([("api", Quota::per_hour(1000)), ("login", Quota::per_hour(2))]),
-        Quotas::from(Quota::per_hour(1000)),
-        Quotas::from([("default", Quota::per_hour(1000)), ("search", Quota::per_hour(3))]),
-        Quotas::from([("search", Quota::per_hour(3))]),
+        Quotas::from_static([("api", Quota::per_hour(1000).unwrap())]),
+        Quotas::from_static([("login", Quota::per_hour(2).unwrap())]),
+        Quotas::from_static([
+            ("api", Quota::per_hour(1000).unwrap()),
+            ("login", Quota::per_hour(2).unwrap()),
+        ]),
+        Quotas::from(Quota::per_hour(1000).unwrap()),
+        Quotas::from_static([
+            ("default", Quota::per_hour(1000).unwrap()),
+            ("search", Quota::per_hour(3).unwrap()),
+        ]),
+        Quotas::from_static([("search", Quota::per_hour(3).unwrap())]),
     ];
     let mut granted = [0; 6];
     for _ in 0..20 {
@@ -285,7 +291,7 @@ fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Po
 async fn a_failure_is_told_to_who_waited_for_it_although_it_is_asked_again() {
     for fails in [true, false] {
         let (leased, _, answers) = slow(fails);
-        let quotas = Quotas::from(Quota::per_hour(10));
+        let quotas = Quotas::from(Quota::per_hour(10).unwrap());
         let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
         let mut asker = std::pin::pin!(leased.charge(&charge).answer());
         let mut waiter = std::pin::pin!(leased.charge(&charge).answer());
@@ -308,7 +314,7 @@ async fn nobody_waits_for_ever_for_a_question_that_stands_still() {
     for (begun, waits) in [(true, Duration::from_millis(200)), (false, Duration::ZERO)] {
         let (leased, calls, answers) = slow(false);
         let leased = leased.lease(Duration::from_millis(200));
-        let quotas = Quotas::from(Quota::per_hour(10));
+        let quotas = Quotas::from(Quota::per_hour(10).unwrap());
         let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
         let mut stands_still = std::pin::pin!(leased.charge(&charge).answer());
         assert!(!begun || poll(stands_still.as_mut()).is_pending());
@@ -326,7 +332,7 @@ async fn nobody_waits_for_ever_for_a_question_that_stands_still() {
 async fn no_queue_forms_where_slices_are_smaller_than_the_demand() {
     let (leased, calls, answers) = slow(false);
     let leased = leased.largest_slice(1).lease(Duration::from_millis(20));
-    let quotas = Quotas::from(Quota::per_hour(1000));
+    let quotas = Quotas::from(Quota::per_hour(1000).unwrap());
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     let all: Vec<_> = (0..50).map(|_| tokio::spawn(leased.charge(&charge).answer())).collect();
     let all_ask = async {
@@ -348,7 +354,7 @@ async fn a_dear_request_that_is_refused_takes_nothing_from_cheap_ones() {
     for first in [1, 3] {
         let store = MemoryRateLimits::new(1000);
         let leased = LeasedRateLimits::new(store.clone());
-        let quotas = Quotas::from(Quota::per_hour(10));
+        let quotas = Quotas::from(Quota::per_hour(10).unwrap());
         let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
         let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
         // Three are held then, and nothing is left in the store.
@@ -364,7 +370,7 @@ async fn a_dear_request_that_is_refused_takes_nothing_from_cheap_ones() {
 async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
     for dear in [3, 4] {
         let leased = LeasedRateLimits::new(MemoryRateLimits::new(1000));
-        let quotas = Quotas::from(Quota::per_hour(8));
+        let quotas = Quotas::from(Quota::per_hour(8).unwrap());
         let charge = |cost| Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), cost);
         let granted = async |cost| leased.charge(&charge(cost)).answer().await.unwrap().granted();
         assert_eq!(granted(5).await, 5);
@@ -378,7 +384,7 @@ async fn cheap_requests_are_asked_for_although_dear_ones_have_to_wait() {
 #[tokio::test]
 async fn a_full_table_is_swept_at_most_every_ten_milliseconds() {
     // All are refused for a second, which is longer than the pause after which a slice is asked for again.
-    let world = World::new(1, Quota::per_second(1).burst(1), Duration::from_millis(100));
+    let world = World::new(1, Quota::per_second(1).unwrap().burst(1).unwrap(), Duration::from_millis(100));
     let ask = async |name: u32| {
         let charge = Charge::new(RateKey::of(&[&name.to_string()]), world.quotas.as_slice(), 1);
         world.processes[0].charge(&charge).answer().await.unwrap().granted()

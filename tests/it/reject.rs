@@ -96,7 +96,7 @@ impl Scopes for Write {
 
 /// One route for each kind of refusal beneath a layer, and the middle layer of somebody else.
 fn routes() -> Router {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(1));
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(1).unwrap());
     let busy = async || Err::<(), _>(AuthError::unavailable(Duration::from_millis(1500)));
     let disguised =
         async || (StatusCode::OK, [("www-authenticate", "Basic")], AuthError::invalid_token("own"));

@@ -15,7 +15,7 @@ const GROWTH: usize = 16 * MIB;
 const CELLS: usize = 100_000;
 
 pub async fn run(plan: &Plan) -> bool {
-    let (store, quotas) = (MemoryRateLimits::new(CELLS), Quotas::from(Quota::per_day(1)));
+    let (store, quotas) = (MemoryRateLimits::new(CELLS), Quotas::from(Quota::per_day(1).unwrap()));
     let admitted = async |name: &str| {
         let charge = Charge::new(RateKey::of(&[name]), quotas.as_slice(), 1);
         store.charge(&charge).answer().await.unwrap().granted() > 0

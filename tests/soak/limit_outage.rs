@@ -108,7 +108,7 @@ async fn load(
     log: Log,
     end: Instant,
 ) {
-    let quota = Quota::per_second(RATE).burst(BURST);
+    let quota = Quota::per_second(RATE).unwrap().burst(BURST).unwrap();
     let store = RedisRateLimits::new(Server::open(&url).unwrap()).deadline(deadline);
     let limit =
         RateLimitLayer::by(quota, move |_, _| RateKey::of(&[name])).store(store).on_store_failure(mode);

@@ -145,7 +145,7 @@ pub async fn process(arguments: &[String]) {
 }
 
 async fn offer(store: impl RateLimitStore + Clone, duration: Duration) {
-    let quotas = Quotas::from(Quota::new(COUNT, WINDOW).unwrap().burst(BURST));
+    let quotas = Quotas::from(Quota::new(COUNT, WINDOW).unwrap().burst(BURST).unwrap());
     let every = WINDOW * u32::try_from(PROCESSES).unwrap() / (COUNT * TIMES);
     let mut ticks = interval_at(Instant::now(), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

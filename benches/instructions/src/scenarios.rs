@@ -196,7 +196,7 @@ impl<'a> Scenarios<'a> {
 }
 
 fn limit() -> RateLimitLayer {
-    RateLimitLayer::per_client(Quota::per_second(1_000_000))
+    RateLimitLayer::per_client(Quota::per_second(1_000_000).unwrap())
 }
 
 fn bearer(token: &str) -> HeaderValue {

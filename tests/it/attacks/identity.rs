@@ -159,7 +159,7 @@ async fn row_56_forwarded_headers_make_nobody_another_caller() {
     let signer = key(Algorithm::ES256);
     let service = AuthLayer::new(jwt(&[&signer]))
         .optional()
-        .layer(RateLimitLayer::per_client(Quota::per_hour(1)).layer(handler()));
+        .layer(RateLimitLayer::per_client(Quota::per_hour(1).unwrap()).layer(handler()));
     let from = async |peer: &str, name: &str, value: &str| {
         let mut request = request(&[(name, value.as_bytes())]);
         request.extensions_mut().insert(PeerAddr(peer.parse::<SocketAddr>().unwrap()));

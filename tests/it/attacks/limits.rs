@@ -41,7 +41,7 @@ async fn send(app: &Router, from: &str, path: &str, lines: &[(&str, &str)]) -> A
 }
 
 fn once() -> Quota {
-    Quota::per_hour(1)
+    Quota::per_hour(1).unwrap()
 }
 
 const ADDRESS_HEADERS: [&str; 9] = [
@@ -61,7 +61,7 @@ async fn row_65_no_header_makes_another_address() {
     let signer = key(Algorithm::ES256);
     let by_address = app(RateLimitLayer::per_address(once()), AuthLayer::new(jwt(&[&signer])).optional());
     let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(once());
-    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000)), layer);
+    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000).unwrap()), layer);
     let good = format!("Bearer {}", token(&signer).build());
     let malformed = unauthorized(Reason::TokenMalformed);
     assert_eq!(send(&by_address, HERE, "/a", &[]).await, PASSED);
@@ -88,7 +88,7 @@ async fn row_65_what_a_caller_writes_before_the_proxy_makes_no_other_address() {
     let limit = RateLimitLayer::per_address(once()).behind(proxies());
     let by_address = app(limit, AuthLayer::new(jwt(&[&signer])).optional());
     let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(once()).behind(proxies());
-    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000)), layer);
+    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000).unwrap()), layer);
     let good = format!("Bearer {}", token(&signer).build());
     let honest = [("x-forwarded-for", "203.0.113.1"), ("authorization", "Bearer bad")];
     assert_eq!(send(&by_address, "10.0.0.1", "/a", &honest[..1]).await, PASSED);
@@ -117,7 +117,7 @@ async fn row_65_another_spelling_of_the_path_is_no_other_quota() {
     let bearer = |client: &str| format!("Bearer {}", token(&signer).client(client).subject(client).build());
     let (ann, bob) = (bearer("ann"), bearer("bob"));
     for first in variants {
-        let quota = Quota::per_hour(1).burst(u32::try_from(variants.len()).unwrap());
+        let quota = Quota::per_hour(1).unwrap().burst(u32::try_from(variants.len()).unwrap()).unwrap();
         let app = app(RateLimitLayer::per_client(quota), AuthLayer::new(jwt(&[&signer])));
         for _ in variants {
             assert_eq!(send(&app, HERE, first, &[("authorization", &ann)]).await, PASSED, "{first}");
@@ -129,7 +129,7 @@ async fn row_65_another_spelling_of_the_path_is_no_other_quota() {
     }
     // Failures have no path either.
     let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(once());
-    let app = app(RateLimitLayer::per_client(Quota::per_hour(1000)), layer);
+    let app = app(RateLimitLayer::per_client(Quota::per_hour(1000).unwrap()), layer);
     let malformed = unauthorized(Reason::TokenMalformed);
     assert_eq!(send(&app, HERE, "/a", &[("authorization", "Bearer bad")]).await, malformed);
     for path in variants {
@@ -144,7 +144,7 @@ async fn row_65_a_new_token_is_no_new_quota() {
     for limit in
         [RateLimitLayer::per_client, RateLimitLayer::per_subject, RateLimitLayer::per_client_and_subject]
     {
-        let app = app(limit(Quota::per_hour(3)), AuthLayer::new(jwt(&[&signer])));
+        let app = app(limit(Quota::per_hour(3).unwrap()), AuthLayer::new(jwt(&[&signer])));
         let bearer = |number: i64, who: &str| {
             let token = token(&signer).client(who).subject(who).scope(&format!("scope{number}"));
             format!("Bearer {}", token.expires_in(60 + number).claim("jti", format!("{number}")).build())
@@ -162,7 +162,7 @@ async fn row_65_hopping_within_a_network_makes_no_other_address() {
     let signer = key(Algorithm::ES256);
     let by_address = app(RateLimitLayer::per_address(once()), AuthLayer::new(jwt(&[&signer])).optional());
     let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(once());
-    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000)), layer);
+    let by_failures = app(RateLimitLayer::per_address(Quota::per_hour(1000).unwrap()), layer);
     let good = format!("Bearer {}", token(&signer).build());
     let home = "2001:db8:1:2::1";
     let malformed = unauthorized(Reason::TokenMalformed);
@@ -191,8 +191,8 @@ async fn row_65_another_spelling_of_the_header_is_no_other_caller() {
         ]
     };
     for (first, _) in spellings(&ann).iter().enumerate() {
-        let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(Quota::per_hour(2));
-        let app = app(RateLimitLayer::per_client(Quota::per_hour(1)), layer);
+        let layer = AuthLayer::new(jwt(&[&signer])).limit_failures(Quota::per_hour(2).unwrap());
+        let app = app(RateLimitLayer::per_client(Quota::per_hour(1).unwrap()), layer);
         let (name, value) = &spellings(&ann)[first];
         assert_eq!(send(&app, HERE, "/a", &[(name, value)]).await, PASSED);
         for (name, value) in spellings(&ann) {

@@ -16,7 +16,7 @@ async fn an_ipv6_network_is_one_address() {
         ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true),
         ("2001:db8::1", "2001:db8:0:1::1", false),
     ] {
-        let app = Scene::new(Quota::per_hour(1)).app();
+        let app = Scene::new(Quota::per_hour(1).unwrap()).app();
         assert_eq!(answer(&app, first, "bad").await, REFUSED);
         let expected = if together { LIMITED } else { PASSED };
         assert_eq!(answer(&app, second, "ann").await, expected, "{first} {second}");
@@ -27,7 +27,7 @@ async fn an_ipv6_network_is_one_address() {
 async fn behind_proxies_what_they_tell_counts_and_not_what_a_caller_writes() {
     let proxies = || TrustedProxies::x_forwarded_for(["10.0.0.0/8"]).unwrap();
     let behind = || {
-        let scene = Scene::new(Quota::per_hour(1));
+        let scene = Scene::new(Quota::per_hour(1).unwrap());
         super::app().layer(scene.layer.behind(proxies()))
     };
     let through = async |app: &_, forwarded: &str, secret: &str| {
@@ -46,7 +46,7 @@ async fn behind_proxies_what_they_tell_counts_and_not_what_a_caller_writes() {
     let lines = [("authorization", "Bearer ann"), ("x-forwarded-for", "203.0.113.2")];
     assert_eq!(outcome(&send(&app, HERE, &lines).await), LIMITED);
     // Without proxies the header says nothing at all.
-    let app = Scene::new(Quota::per_hour(1)).app();
+    let app = Scene::new(Quota::per_hour(1).unwrap()).app();
     assert_eq!(through(&app, "203.0.113.1", "bad").await, REFUSED);
     assert_eq!(through(&app, "203.0.113.2", "ann").await, LIMITED);
     assert_eq!(answer(&app, HERE, "ann").await, PASSED);
@@ -54,7 +54,7 @@ async fn behind_proxies_what_they_tell_counts_and_not_what_a_caller_writes() {
 
 #[tokio::test]
 async fn where_no_address_is_known_nothing_is_judged() {
-    let scene = Scene::new(Quota::per_hour(1));
+    let scene = Scene::new(Quota::per_hour(1).unwrap());
     let missing = (StatusCode::INTERNAL_SERVER_ERROR, Some(Reason::AddressMissing));
     for secret in ["ann", "bad", "a b"] {
         assert_eq!(outcome(&ask(&scene.app(), "GET /", secret).await), missing);
@@ -71,7 +71,7 @@ async fn where_no_address_is_known_nothing_is_judged() {
 
 #[tokio::test]
 async fn a_flood_from_ten_thousand_networks_harms_nobody_else_and_frees_nobody() {
-    let scene = Scene::new(Quota::per_hour(1));
+    let scene = Scene::new(Quota::per_hour(1).unwrap());
     let app = scene.app();
     let flooder = |index: u32| format!("2001:db8:{:x}:{:x}::1", index / 100, index % 100);
     assert_eq!(answer(&app, HERE, "bad").await, REFUSED);

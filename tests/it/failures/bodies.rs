@@ -55,7 +55,7 @@ async fn send(app: &Router, body: Body) -> Answer {
 #[tokio::test]
 async fn a_body_that_is_not_the_right_one_counts_once() {
     for boxed in [false, true] {
-        let layer = AuthLayer::new(Bound { boxed }).limit_failures(Quota::per_hour(2)).read_body(8);
+        let layer = AuthLayer::new(Bound { boxed }).limit_failures(Quota::per_hour(2).unwrap()).read_body(8);
         let app = Router::new().route("/", post(async || "")).layer(layer);
         for _ in 0..3 {
             assert_eq!(send(&app, "text".into()).await, PASSED);

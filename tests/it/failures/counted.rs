@@ -46,7 +46,7 @@ async fn what_is_refused_counts_and_nothing_else() {
         ("/", &[(BEARER, "Bearer misfit")], 500, false),
     ];
     for (path, lines, status, counts) in rows {
-        let app = Scene::new(Quota::per_hour(1)).app();
+        let app = Scene::new(Quota::per_hour(1).unwrap()).app();
         // The quota is that of one failure: whatever counts, counts once and at once.
         for times in 0..3 {
             let first = send_to(&app, path, HERE, lines).await.status().as_u16();
@@ -70,7 +70,7 @@ async fn once_the_quota_is_spent_nothing_is_judged() {
         &[(BEARER, "Bearer ann"), (BEARER, "Bearer ann")],
     ];
     for optional in [false, true] {
-        let scene = Scene::new(Quota::per_hour(2));
+        let scene = Scene::new(Quota::per_hour(2).unwrap());
         let app = if optional { super::app().layer(scene.layer.clone().optional()) } else { scene.app() };
         // Known to the cache, if that were looked at.
         assert_eq!(answer(&app, HERE, "ann").await, PASSED);
@@ -96,7 +96,7 @@ async fn once_the_quota_is_spent_nothing_is_judged() {
 
 #[tokio::test]
 async fn who_waits_as_told_has_exactly_one_more_attempt() {
-    let scene = Scene::new(Quota::per_hour(2));
+    let scene = Scene::new(Quota::per_hour(2).unwrap());
     let app = scene.app();
     for _ in 0..2 {
         assert_eq!(answer(&app, HERE, "bad").await, REFUSED);
@@ -124,12 +124,12 @@ async fn who_waits_as_told_has_exactly_one_more_attempt() {
 /// Even where both quotas are of the same address.
 #[tokio::test]
 async fn failures_and_requests_spend_different_quotas() {
-    let scene = Scene::new(Quota::per_hour(3));
+    let scene = Scene::new(Quota::per_hour(3).unwrap());
     let exceeded = (StatusCode::TOO_MANY_REQUESTS, Some(Reason::QuotaExceeded));
     for limit in [RateLimitLayer::per_client, RateLimitLayer::per_address] {
         let app = Router::new().route("/", get(async || ""));
-        let layer = scene.layer.clone().limit_failures(Quota::per_hour(3));
-        let app = app.layer(limit(Quota::per_hour(1))).layer(layer);
+        let layer = scene.layer.clone().limit_failures(Quota::per_hour(3).unwrap());
+        let app = app.layer(limit(Quota::per_hour(1).unwrap())).layer(layer);
         assert_eq!(answer(&app, HERE, "bad").await, REFUSED);
         assert_eq!(answer(&app, HERE, "bad").await, REFUSED);
         assert_eq!(answer(&app, HERE, "ann").await, PASSED, "failures spent the quota beneath");
@@ -148,7 +148,8 @@ async fn an_authority_is_not_asked_for_who_has_failed_too_often() {
         IntrospectionAuthenticator::builder(server.issuer(), basic()).audience(AUDIENCE).build().unwrap();
     let guarded = get(async || "").layer(require_authenticated().verified_within(Duration::ZERO));
     let app = Router::new().route("/", get(async || "")).route("/now", guarded);
-    let layer = AuthLayer::new(opaque.or(Stub::new("stub").api_key())).limit_failures(Quota::per_hour(1));
+    let layer =
+        AuthLayer::new(opaque.or(Stub::new("stub").api_key())).limit_failures(Quota::per_hour(1).unwrap());
     let app = app.layer(layer);
     let [ann, bob] = [(); 2].map(|()| server.opaque_token(server.token()));
     let now = async |token: &str| {
@@ -177,7 +178,7 @@ async fn an_authority_is_not_asked_for_who_has_failed_too_often() {
 
 #[tokio::test]
 async fn operators_are_told() {
-    let app = Scene::new(Quota::per_hour(1)).app();
+    let app = Scene::new(Quota::per_hour(1).unwrap()).app();
     let count = Counter::default();
     let (log, _guard) = Log::capture(LevelFilter::DEBUG);
     let ask = |secret| {

@@ -18,7 +18,7 @@ where
     A: Authenticator,
     R: Reject<Body> + Send + Sync + 'static,
 {
-    let scene = Scene::new(Quota::per_hour(1));
+    let scene = Scene::new(Quota::per_hour(1).unwrap());
     let before = scene.app();
     let after = app().layer(set(scene.layer));
     assert_eq!(answer(&before, HERE, "bad").await, REFUSED);
@@ -48,7 +48,7 @@ async fn the_order_of_setters_does_not_matter() {
     let proxies = || TrustedProxies::x_forwarded_for(["10.0.0.0/8"]).unwrap();
     let lines = |address| [("authorization", "Bearer bad"), ("x-forwarded-for", address)];
     for proxies_first in [true, false] {
-        let (layer, quota) = (AuthLayer::new(Stub::new("stub")), Quota::per_hour(1));
+        let (layer, quota) = (AuthLayer::new(Stub::new("stub")), Quota::per_hour(1).unwrap());
         let layer = match proxies_first {
             true => layer.behind(proxies()).limit_failures(quota),
             false => layer.limit_failures(quota).behind(proxies()),
@@ -64,7 +64,8 @@ async fn the_order_of_setters_does_not_matter() {
 
 #[tokio::test]
 async fn a_layer_of_its_own_counts_for_itself_and_by_default_nobody_counts() {
-    let (one, other) = (Scene::new(Quota::per_hour(1)).app(), Scene::new(Quota::per_hour(1)).app());
+    let (one, other) =
+        (Scene::new(Quota::per_hour(1).unwrap()).app(), Scene::new(Quota::per_hour(1).unwrap()).app());
     assert_eq!(answer(&one, HERE, "bad").await, REFUSED);
     assert_eq!(answer(&one, HERE, "ann").await, LIMITED);
     assert_eq!(answer(&other, HERE, "ann").await, PASSED);
@@ -77,7 +78,7 @@ async fn a_layer_of_its_own_counts_for_itself_and_by_default_nobody_counts() {
 /// axum makes a service of the layer for each route.
 #[tokio::test]
 async fn all_routes_of_a_layer_count_together() {
-    let scene = Scene::new(Quota::per_hour(1));
+    let scene = Scene::new(Quota::per_hour(1).unwrap());
     let inner = || tower::service_fn(async |_: Request| Ok::<_, Infallible>(Response::new(Body::empty())));
     let layer = |service| tower::Layer::layer(&scene.layer, service);
     let one = Router::new().route_service("/", layer(inner()));

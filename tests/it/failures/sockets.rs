@@ -66,7 +66,7 @@ const GOOD: (&str, &str) = ("authorization", "Bearer ann");
 
 #[tokio::test]
 async fn connections_of_one_address_count_together() {
-    let scene = Scene::new(Quota::per_hour(2));
+    let scene = Scene::new(Quota::per_hour(2).unwrap());
     let server = Served::new(scene.app(), true).await;
     assert_eq!(server.ask(ONE, &[BAD]).await, (401, None));
     assert_eq!(server.ask(ONE, &[GOOD]).await, (200, None));
@@ -84,7 +84,7 @@ async fn connections_of_one_address_count_together() {
 #[tokio::test]
 async fn behind_a_proxy_its_callers_count_apart() {
     let proxies = TrustedProxies::x_forwarded_for(["127.0.0.1"]).unwrap();
-    let layer = Scene::new(Quota::per_hour(1)).layer.behind(proxies);
+    let layer = Scene::new(Quota::per_hour(1).unwrap()).layer.behind(proxies);
     let server = Served::new(app().layer(layer), true).await;
     let forwarded = |address| ("x-forwarded-for", address);
     assert_eq!(server.ask(ONE, &[BAD, forwarded("203.0.113.1")]).await.0, 401);
@@ -98,7 +98,7 @@ async fn behind_a_proxy_its_callers_count_apart() {
 #[tokio::test]
 async fn a_server_that_tells_no_addresses_is_our_fault() {
     for (tells_addresses, expected) in [(false, 500), (true, 200)] {
-        let server = Served::new(Scene::new(Quota::per_hour(1)).app(), tells_addresses).await;
+        let server = Served::new(Scene::new(Quota::per_hour(1).unwrap()).app(), tells_addresses).await;
         assert_eq!(server.ask(ONE, &[GOOD]).await.0, expected);
         assert_eq!(server.ask(ONE, &[]).await.0, 401);
     }

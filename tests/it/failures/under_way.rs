@@ -57,7 +57,7 @@ impl Asking {
 
 #[tokio::test]
 async fn what_is_under_way_is_judged_and_waited_for() {
-    let asking = Asking::with(Quota::per_hour(2)).await;
+    let asking = Asking::with(Quota::per_hour(2).unwrap()).await;
     // Learns where to ask, which is done before the gate.
     assert_eq!(answer(&asking.app, THERE, &asking.token()).await, PASSED);
     let gate = asking.server.hold_introspection();
@@ -81,7 +81,7 @@ async fn what_is_under_way_is_judged_and_waited_for() {
 /// All who present the same token wait for one call. Each of them has made an attempt.
 #[tokio::test]
 async fn who_joins_a_call_counts_by_himself() {
-    let asking = Asking::with(Quota::per_hour(3)).await;
+    let asking = Asking::with(Quota::per_hour(3).unwrap()).await;
     assert_eq!(answer(&asking.app, THERE, &asking.token()).await, PASSED);
     let gate = asking.server.hold_introspection();
     let first = asking.send_off(&gate, "bad").await;
@@ -102,7 +102,7 @@ async fn who_joins_a_call_counts_by_himself() {
 #[tokio::test]
 async fn who_goes_away_before_the_answer_has_made_an_attempt() {
     for (attempt, expected) in [("bad", LIMITED), ("good", PASSED), ("unavailable", PASSED)] {
-        let asking = Asking::with(Quota::per_hour(1)).await;
+        let asking = Asking::with(Quota::per_hour(1).unwrap()).await;
         assert_eq!(answer(&asking.app, THERE, &asking.token()).await, PASSED);
         let secret = if attempt == "bad" { "bad".to_owned() } else { asking.token() };
         if attempt == "unavailable" {
@@ -127,7 +127,7 @@ async fn who_goes_away_before_the_answer_has_made_an_attempt() {
 async fn who_goes_away_from_a_verdict_of_his_own_has_made_an_attempt() {
     for (attempt, expected) in [("bad", LIMITED), ("ann", PASSED)] {
         let stub = Stub::new("stub").boxed();
-        let app = app().layer(AuthLayer::new(stub).limit_failures(Quota::per_hour(1)));
+        let app = app().layer(AuthLayer::new(stub).limit_failures(Quota::per_hour(1).unwrap()));
         assert!(at_once(answer(&app, HERE, attempt)).is_none(), "it was not judged at once");
         for _ in 0..10 {
             tokio::task::yield_now().await;

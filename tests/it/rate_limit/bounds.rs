@@ -41,15 +41,15 @@ fn ask(store: &MemoryRateLimits, name: &str, quotas: &Quotas) -> bool {
 }
 
 fn hourly(count: u32) -> Quotas {
-    Quota::per_hour(count).into()
+    Quota::per_hour(count).unwrap().into()
 }
 
 #[test]
 fn it_never_holds_more_cells_than_it_was_made_for() {
-    let several = Quotas::from([
-        ("second", Quota::per_second(1)),
-        ("hour", Quota::per_hour(10)),
-        ("day", Quota::per_day(100)),
+    let several = Quotas::from_static([
+        ("second", Quota::per_second(1).unwrap()),
+        ("hour", Quota::per_hour(10).unwrap()),
+        ("day", Quota::per_day(100).unwrap()),
     ]);
     for quotas in [hourly(1), several] {
         let scene = Scene::new();
@@ -111,7 +111,7 @@ fn newcomers_for_whom_there_is_no_room_get_together_what_one_gets() {
 #[test]
 fn whole_cells_make_room_and_others_stay() {
     let scene = Scene::new();
-    let (hour, second) = (hourly(1), Quotas::from(Quota::per_second(1)));
+    let (hour, second) = (hourly(1), Quotas::from(Quota::per_second(1).unwrap()));
     // Now and then more of them meet in one part of the table than it has room for: one of those shares a cell, the others do not
     // come in.
     let names = (0..CELLS / 4).map(|number| format!("limited {number}"));
@@ -137,7 +137,7 @@ fn whole_cells_make_room_and_others_stay() {
 fn at_the_same_time_newcomers_get_no_more() {
     const SHARED: u32 = 20_000;
     let store = MemoryRateLimits::new(64);
-    let quotas = Quotas::from(Quota::per_hour(1).burst(SHARED));
+    let quotas = Quotas::from(Quota::per_hour(1).unwrap().burst(SHARED).unwrap());
     // Of another quota, whose cell is another one.
     for number in 0..2_000 {
         ask(&store, &number.to_string(), &hourly(1));

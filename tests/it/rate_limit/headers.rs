@@ -86,12 +86,12 @@ async fn get_200(app: &Router) -> Response<Body> {
 #[tokio::test]
 async fn the_numbers_are_those_that_a_hand_computes() {
     let clock = ManualClock::at(NOW);
-    let quotas = [
-        ("burst", Quota::per_second(10).burst(20)),
-        ("daily", Quota::per_day(5_000)),
+    let quotas = Quotas::from_static([
+        ("burst", Quota::per_second(10).unwrap().burst(20).unwrap()),
+        ("daily", Quota::per_day(5_000).unwrap()),
         ("odd", Quota::new(7, Duration::from_secs(3)).unwrap()),
         ("short", Quota::new(5, Duration::from_millis(100)).unwrap()),
-    ];
+    ]);
     let app = app(RateLimitLayer::per_subject(quotas).clock(clock.clone()));
     // A tenth of a second is a window of one.
     let policy = list(&[("burst", 20, 2), ("daily", 5000, 86_400), ("odd", 7, 3), ("short", 5, 1)]);
@@ -114,7 +114,10 @@ async fn the_numbers_are_those_that_a_hand_computes() {
 #[tokio::test]
 async fn a_refusal_tells_the_same_and_when_to_come_again() {
     let clock = ManualClock::at(NOW);
-    let quotas = [("hourly", Quota::per_hour(1)), ("daily", Quota::per_day(5_000))];
+    let quotas = Quotas::from_static([
+        ("hourly", Quota::per_hour(1).unwrap()),
+        ("daily", Quota::per_day(5_000).unwrap()),
+    ]);
     let app = app(RateLimitLayer::per_subject(quotas).clock(clock.clone()));
     let admitted = get_200(&app).await;
     assert_eq!(told(&admitted).unwrap().1, list(&[("hourly", 0, 3600), ("daily", 4999, 18)]));
@@ -135,7 +138,7 @@ async fn a_refusal_tells_the_same_and_when_to_come_again() {
 async fn each_layer_on_the_way_out_adds_its_own() {
     let clock = ManualClock::at(NOW);
     let limit = |name, count| {
-        let quotas = [(name, Quota::per_minute(count))];
+        let quotas = Quotas::from_static([(name, Quota::per_minute(count).unwrap())]);
         RateLimitLayer::per_subject(quotas).clock(clock.clone())
     };
     let app =
@@ -156,7 +159,7 @@ async fn each_layer_on_the_way_out_adds_its_own() {
 
 #[tokio::test]
 async fn redirections_tell_nothing_and_other_answers_do() {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(100));
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(100).unwrap());
     let both = limit
         .headers(RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds));
     let app = app(both);
@@ -170,7 +173,7 @@ async fn redirections_tell_nothing_and_other_answers_do() {
 
 #[tokio::test]
 async fn who_observes_only_or_writes_none_tells_nothing() {
-    let limit = || RateLimitLayer::per_subject(Quota::per_hour(1));
+    let limit = || RateLimitLayer::per_subject(Quota::per_hour(1).unwrap());
     // A limit, and how the second request is answered.
     let rows = [
         (limit(), true, TOO_OFTEN),
@@ -190,7 +193,7 @@ async fn who_observes_only_or_writes_none_tells_nothing() {
 
 #[tokio::test]
 async fn a_refused_credential_sees_nobodys_quota() {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(9));
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(9).unwrap());
     let guarded = routes().route_layer(require_scopes(["a"])).layer(limit);
     let app = guarded.layer(AuthLayer::new(Stub::new("stub")));
     for (secret, status, tells) in [
@@ -209,7 +212,7 @@ async fn a_refused_credential_sees_nobodys_quota() {
 
 #[tokio::test]
 async fn who_has_no_limit_is_told_none() {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(1))
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(1).unwrap())
         .headers(RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds))
         .plan("internal", Quotas::unlimited())
         .plan_by(|principal| principal.subject().map(str::to_owned));
@@ -239,7 +242,7 @@ async fn the_older_headers_in_both_spellings_and_units() {
     for (names, prefix, other) in rows {
         for (unit, zero) in [(ResetUnit::DeltaSeconds, 0), (ResetUnit::EpochSeconds, NOW)] {
             let clock = ManualClock::at(NOW);
-            let limit = RateLimitLayer::per_subject(Quota::per_minute(6)).clock(clock.clone());
+            let limit = RateLimitLayer::per_subject(Quota::per_minute(6).unwrap()).clock(clock.clone());
             let app = app(limit.headers(RateLimitHeaders::legacy(names, unit)));
             let response = get_200(&app).await;
             assert_eq!(legacy(&response, prefix), [6, 5, zero + 10], "{prefix}, {unit:?}");
@@ -261,7 +264,7 @@ async fn the_older_headers_in_both_spellings_and_units() {
 #[tokio::test]
 async fn the_second_of_the_reset_goes_by_the_clock_on_the_wall() {
     let clock = ManualClock::at(NOW);
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(1)).clock(clock.clone());
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(1).unwrap()).clock(clock.clone());
     let legacy_epoch =
         RateLimitHeaders::draft_11().and_legacy(LegacyNames::XRateLimit, ResetUnit::EpochSeconds);
     let app = app(limit.headers(legacy_epoch));
@@ -276,22 +279,26 @@ async fn the_second_of_the_reset_goes_by_the_clock_on_the_wall() {
 #[tokio::test]
 async fn the_older_headers_tell_of_the_quota_with_the_least_left() {
     let legacy_delta = || RateLimitHeaders::legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds);
-    let few = ("few", Quota::per_hour(3));
-    let many = ("many", Quota::per_second(1).burst(5));
+    let few = ("few", Quota::per_hour(3).unwrap());
+    let many = ("many", Quota::per_second(1).unwrap().burst(5).unwrap());
     for quotas in [[few, many], [many, few]] {
-        let limit = RateLimitLayer::per_subject(quotas).clock(ManualClock::at(NOW));
+        let limit = RateLimitLayer::per_subject(Quotas::from_static(quotas)).clock(ManualClock::at(NOW));
         let app = app(limit.headers(legacy_delta()));
         assert_eq!(legacy(&get_200(&app).await, "x-ratelimit"), [3, 2, 1200]);
     }
     // Of two with as much left, the one that takes longer.
-    for quotas in [[few, ("brief", Quota::per_minute(3))], [("brief", Quota::per_minute(3)), few]] {
-        let limit = RateLimitLayer::per_subject(quotas).clock(ManualClock::at(NOW));
+    for quotas in
+        [[few, ("brief", Quota::per_minute(3).unwrap())], [("brief", Quota::per_minute(3).unwrap()), few]]
+    {
+        let limit = RateLimitLayer::per_subject(Quotas::from_static(quotas)).clock(ManualClock::at(NOW));
         let app = app(limit.headers(legacy_delta()));
         assert_eq!(legacy(&get_200(&app).await, "x-ratelimit"), [3, 2, 1200]);
     }
     // And of two layers the tighter one, wherever it stands.
     let limit = |(name, quota)| {
-        RateLimitLayer::per_subject([(name, quota)]).clock(ManualClock::at(NOW)).headers(legacy_delta())
+        RateLimitLayer::per_subject(Quotas::from_static([(name, quota)]))
+            .clock(ManualClock::at(NOW))
+            .headers(legacy_delta())
     };
     for [inner, outer] in [[few, many], [many, few]] {
         let layers = routes().layer(limit(inner)).layer(limit(outer));
@@ -306,7 +313,7 @@ async fn the_older_headers_of_a_handler_are_replaced_unless_they_are_tighter() {
     for (theirs, expected) in [("many", "2"), ("99", "2"), ("-1", "2"), ("0", "0")] {
         let handler = get(async move || [("x-ratelimit-remaining", theirs)]);
         let headers = RateLimitHeaders::legacy(LegacyNames::XRateLimit, ResetUnit::DeltaSeconds);
-        let limit = RateLimitLayer::per_subject(Quota::per_hour(3)).headers(headers);
+        let limit = RateLimitLayer::per_subject(Quota::per_hour(3).unwrap()).headers(headers);
         let routes = Router::new().route("/", handler);
         let app = routes.layer(limit).layer(AuthLayer::new(Stub::new("stub")));
         let response = ask(&app, "GET /", "ann").await;
@@ -318,7 +325,7 @@ async fn the_older_headers_of_a_handler_are_replaced_unless_they_are_tighter() {
 async fn names_of_every_kind_come_through() {
     let long = "n".repeat(64);
     let names = ["a", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", ",;=", &long];
-    let quotas = Quotas::new(names.map(|name| (name.to_owned(), Quota::per_hour(9)))).unwrap();
+    let quotas = Quotas::new(names.map(|name| (name.to_owned(), Quota::per_hour(9).unwrap()))).unwrap();
     let app = app(RateLimitLayer::per_subject(quotas).clock(ManualClock::at(NOW)));
     let expected = names.map(|name| (name, 9, 3600));
     assert_eq!(told(&get_200(&app).await).unwrap().0, list(&expected));

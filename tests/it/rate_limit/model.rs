@@ -29,7 +29,7 @@ pub struct Written {
 
 impl Written {
     pub fn quota(self) -> Quota {
-        Quota::new(self.count, Duration::from_nanos(self.window)).unwrap().burst(self.burst)
+        Quota::new(self.count, Duration::from_nanos(self.window)).unwrap().burst(self.burst).unwrap()
     }
 
     /// One request comes back in so many nanoseconds.
@@ -175,7 +175,7 @@ fn layers_decide_as_the_model_does_whether_they_tell_of_it_or_not() {
                 {
                     let mut request = Request::new(());
                     request.extensions_mut().insert(known[usize::from(step.key)].clone());
-                    let service = limit.clone().cost(step.cost).layer(tower::service_fn(fine));
+                    let service = limit.clone().cost(step.cost).unwrap().layer(tower::service_fn(fine));
                     let response = assert_ready_ok!(task::spawn(service.oneshot(request)).poll());
                     prop_assert_eq!(response.status(), expected, "step {} of {:?}", index, steps);
                 }
@@ -208,7 +208,8 @@ fn who_waits_as_long_as_told_is_admitted_under_any_quota() {
             let cost = written.iter().map(|quota| quota.burst).min().unwrap().min(cost);
             let limit = RateLimitLayer::by(quotas(&written), |_, _| RateKey::anonymous())
                 .clock(clock.clone())
-                .cost(cost);
+                .cost(cost)
+                .unwrap();
             tokio_test::block_on(async {
                 for _ in 0..3 {
                     let mut admitted = 0;
@@ -241,10 +242,10 @@ fn who_waits_as_long_as_told_is_admitted_under_any_quota() {
 async fn a_burst_beyond_the_end_of_numbers_is_a_limit_still() {
     let decade = Duration::from_secs(10 * 365 * 24 * 3600);
     for (quota, most) in [
-        (Quota::new(1, decade).unwrap().burst(3), 3),
-        (Quota::new(1, decade).unwrap().burst(u32::MAX), 10),
-        (Quota::new(1, decade * 10).unwrap().burst(10), 1),
-        (Quota::per_day(1).burst(1_000_000), 36_600),
+        (Quota::new(1, decade).unwrap().burst(3).unwrap(), 3),
+        (Quota::new(1, decade).unwrap().burst(u32::MAX).unwrap(), 10),
+        (Quota::new(1, decade * 10).unwrap().burst(10).unwrap(), 1),
+        (Quota::per_day(1).unwrap().burst(1_000_000).unwrap(), 36_600),
     ] {
         let (store, quotas) = (MemoryRateLimits::default(), Quotas::from(quota));
         assert_eq!(quota.capacity(), most, "{quota:?}");

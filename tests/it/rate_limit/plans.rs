@@ -23,7 +23,9 @@ const NOW: u64 = 1_800_000_000;
 
 /// One an hour; three for `pro`; without limit for `internal`.
 fn planned(limit: fn(Quota) -> RateLimitLayer) -> RateLimitLayer {
-    limit(Quota::per_hour(1)).plan("pro", Quota::per_hour(3)).plan("internal", Quotas::unlimited())
+    limit(Quota::per_hour(1).unwrap())
+        .plan("pro", Quota::per_hour(3).unwrap())
+        .plan("internal", Quotas::unlimited())
 }
 
 #[tokio::test]
@@ -54,7 +56,7 @@ async fn a_plan_comes_from_the_principal_a_claim_or_a_function() {
     assert_eq!(admitted(&app(by_claim(), stub()), "number").await, 1);
     assert_eq!(admitted(&app(by_claim().plan_from_claim("none"), stub()), "pro").await, 1);
     // The last of two quotas for one plan counts.
-    let changed = planned(RateLimitLayer::per_subject).plan("pro", Quota::per_hour(5));
+    let changed = planned(RateLimitLayer::per_subject).plan("pro", Quota::per_hour(5).unwrap());
     assert_eq!(admitted(&app(changed, stub()), "pro").await, 5);
 }
 
@@ -179,13 +181,14 @@ async fn a_function_is_asked_once_for_a_verdict_that_is_used_again() {
 #[tokio::test]
 async fn several_limits_on_one_caller_are_each_right() {
     let keys = Keys::new();
-    let limit = |name, quota| RateLimitLayer::per_api_key([(name, quota)]);
-    let first = limit("first", Quota::per_hour(9)).plan("pro", [("first-pro", Quota::per_hour(2))]);
-    let second = RateLimitLayer::per_client([("second", Quota::per_hour(3))]);
+    let limit = |name, quota| RateLimitLayer::per_api_key(Quotas::from_static([(name, quota)]));
+    let first = limit("first", Quota::per_hour(9).unwrap())
+        .plan("pro", Quotas::from_static([("first-pro", Quota::per_hour(2).unwrap())]));
+    let second = RateLimitLayer::per_client(Quotas::from_static([("second", Quota::per_hour(3).unwrap())]));
     let authenticator = ApiKeyAuthenticator::builder(keys.keys.clone()).accept_bearer().build().unwrap();
     let app = Router::new()
         .route("/a", get(async || ""))
-        .layer(limit("third", Quota::per_hour(8)))
+        .layer(limit("third", Quota::per_hour(8).unwrap()))
         .layer(second)
         .layer(first)
         .layer(AuthLayer::new(authenticator));

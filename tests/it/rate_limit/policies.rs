@@ -13,8 +13,8 @@ use http::{Request, Response, StatusCode};
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use portcullis::test_util::ManualClock;
 use portcullis::{
-    AuthError, AuthLayer, Charge, OnStoreFailure, PeerAddr, Quota, RateKey, RateLimitLayer, RateLimitStore,
-    Reason, Standing, StoreAnswer, StoreError, problem_json,
+    AuthError, AuthLayer, Charge, OnStoreFailure, PeerAddr, Quota, Quotas, RateKey, RateLimitLayer,
+    RateLimitStore, Reason, Standing, StoreAnswer, StoreError, problem_json,
 };
 use tower::ServiceExt as _;
 
@@ -37,7 +37,8 @@ fn left(response: &Response<Body>) -> BTreeMap<String, u32> {
 #[tokio::test]
 async fn no_quota_is_spent_by_what_another_refuses() {
     let clock = ManualClock::at(NOW);
-    let quotas = [("few", Quota::per_minute(2)), ("many", Quota::per_hour(10))];
+    let quotas =
+        Quotas::from_static([("few", Quota::per_minute(2).unwrap()), ("many", Quota::per_hour(10).unwrap())]);
     let app = app(RateLimitLayer::per_subject(quotas).clock(clock.clone()), Stub::new("stub"));
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -61,9 +62,9 @@ async fn no_quota_is_spent_by_what_another_refuses() {
 
 #[tokio::test]
 async fn a_route_may_cost_more_than_another() {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(12));
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(12).unwrap());
     let routes = Router::new()
-        .route("/dear", get(async || "").layer(limit.clone().cost(5)))
+        .route("/dear", get(async || "").layer(limit.clone().cost(5).unwrap()))
         .route("/cheap", get(async || "").layer(limit));
     let app = routes.layer(AuthLayer::new(Stub::new("stub")));
     let mut seen = Vec::new();
@@ -80,13 +81,14 @@ async fn a_route_may_cost_more_than_another() {
 
 #[tokio::test]
 async fn a_cost_that_nobody_can_ever_pay_is_our_fault() {
-    let quotas = [("few", Quota::per_hour(5)), ("many", Quota::per_hour(100))];
+    let quotas =
+        Quotas::from_static([("few", Quota::per_hour(5).unwrap()), ("many", Quota::per_hour(100).unwrap())]);
     for (cost, status, reason) in [
         (5, StatusCode::OK, None),
         (6, StatusCode::INTERNAL_SERVER_ERROR, Some(Reason::CostTooHigh)),
         (u32::MAX, StatusCode::INTERNAL_SERVER_ERROR, Some(Reason::CostTooHigh)),
     ] {
-        let limit = || RateLimitLayer::per_subject(quotas).cost(cost);
+        let limit = || RateLimitLayer::per_subject(quotas.clone()).cost(cost).unwrap();
         let response = ask(&app(limit(), Stub::new("stub")), "GET /a", "ann").await;
         assert_eq!(outcome(&response), (status, reason), "{cost}");
         // In a trial nobody is refused, for this reason neither.
@@ -101,7 +103,7 @@ async fn a_cost_that_nobody_can_ever_pay_is_our_fault() {
 #[tokio::test]
 async fn who_only_observes_lets_pass_what_nobody_can_ever_pay() {
     for (observes, status, would_refuse) in [(true, 200, 1), (false, 500, 0)] {
-        let limit = RateLimitLayer::per_subject(Quota::per_hour(5)).cost(6);
+        let limit = RateLimitLayer::per_subject(Quota::per_hour(5).unwrap()).cost(6).unwrap();
         let limit = if observes { limit.observe_only() } else { limit };
         let response = ask(&app(limit.clone(), Stub::new("stub")), "GET /a", "ann").await;
         assert_eq!((response.status().as_u16(), limit.status().would_refuse), (status, would_refuse));
@@ -109,14 +111,16 @@ async fn who_only_observes_lets_pass_what_nobody_can_ever_pay() {
 }
 
 #[test]
-#[should_panic(expected = "a request costs at least one")]
-fn no_request_is_free() {
-    let _ = RateLimitLayer::per_subject(Quota::per_hour(5)).cost(0);
+fn cost_of_zero_is_an_error() {
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(5).unwrap());
+    let error = limit.clone().cost(0).unwrap_err();
+    assert_eq!(error.to_string(), "`cost`: must be at least one, not `0`");
+    assert!(limit.cost(1).is_ok());
 }
 
 #[tokio::test]
 async fn by_client_and_subject_each_user_has_one_quota_with_each_client() {
-    let app = app(RateLimitLayer::per_client_and_subject(Quota::per_hour(1)), parties("stub"));
+    let app = app(RateLimitLayer::per_client_and_subject(Quota::per_hour(1).unwrap()), parties("stub"));
     for (secret, expected) in
         [("~c~s", 1), ("~c~s", 0), ("~c~t", 1), ("~d~s", 1), ("~c~", 1), ("~~s", 1), ("~c~", 0), ("~~s", 0)]
     {
@@ -126,7 +130,7 @@ async fn by_client_and_subject_each_user_has_one_quota_with_each_client() {
 
 #[tokio::test]
 async fn by_address_it_does_not_matter_who_calls() {
-    let app = app(RateLimitLayer::per_address(Quota::per_hour(1)), parties("stub"));
+    let app = app(RateLimitLayer::per_address(Quota::per_hour(1).unwrap()), parties("stub"));
     for (from, secret, expected) in [
         ("192.0.2.1", "~c~s", 200),
         ("192.0.2.1", "~d~t", 429),
@@ -147,7 +151,7 @@ async fn by_address_it_does_not_matter_who_calls() {
 
 #[tokio::test]
 async fn who_only_observes_counts_and_refuses_nobody() {
-    let limit = RateLimitLayer::per_subject(Quota::per_hour(2)).observe_only();
+    let limit = RateLimitLayer::per_subject(Quota::per_hour(2).unwrap()).observe_only();
     let app = app(limit.clone(), Stub::new("stub"));
     assert_eq!(admitted(&app, "ann").await, 10);
     let status = limit.status();
@@ -156,8 +160,11 @@ async fn who_only_observes_counts_and_refuses_nobody() {
 
 #[tokio::test]
 async fn a_refusal_has_a_body_that_names_the_quotas() {
-    let quotas =
-        [("burst", Quota::per_minute(1)), ("wide", Quota::per_hour(9)), ("daily", Quota::per_day(1))];
+    let quotas = Quotas::from_static([
+        ("burst", Quota::per_minute(1).unwrap()),
+        ("wide", Quota::per_hour(9).unwrap()),
+        ("daily", Quota::per_day(1).unwrap()),
+    ]);
     let routes = Router::new().route("/a", get(async || "")).layer(RateLimitLayer::per_subject(quotas));
     let app = routes.layer(AuthLayer::new(Stub::new("stub")).on_reject(problem_json::<Body>));
     assert_eq!(ask(&app, "GET /a", "ann").await.status(), StatusCode::OK);
@@ -217,8 +224,9 @@ impl Recorder for Counters {
 async fn what_happens_is_counted_as_metrics() {
     let counters = Counters::default();
     let _guard = metrics::set_default_local_recorder(&counters);
-    let quotas = [("few", Quota::per_hour(1)), ("many", Quota::per_hour(3))];
-    let limit = || RateLimitLayer::by(quotas, |_, _| RateKey::anonymous());
+    let quotas =
+        Quotas::from_static([("few", Quota::per_hour(1).unwrap()), ("many", Quota::per_hour(3).unwrap())]);
+    let limit = || RateLimitLayer::by(quotas.clone(), |_, _| RateKey::anonymous());
     let seen = || std::mem::take(&mut *counters.0.lock().unwrap());
     let counted = |rows: &[(&str, u64)]| -> BTreeMap<String, u64> {
         rows.iter().map(|(name, count)| (format!("portcullis_rate_limit_{name}"), *count)).collect()

@@ -112,9 +112,9 @@ fn the_script_is_nearly_exact_for_quotas_of_many_years() {
 
 /// Five at once, and one more after two seconds.
 fn quotas() -> Quotas {
-    Quotas::from([
-        ("burst", Quota::new(1, Duration::from_secs(2)).unwrap().burst(5)),
-        ("daily", Quota::per_day(50)),
+    Quotas::from_static([
+        ("burst", Quota::new(1, Duration::from_secs(2)).unwrap().burst(5).unwrap()),
+        ("daily", Quota::per_day(50).unwrap()),
     ])
 }
 
@@ -177,7 +177,7 @@ async fn processes_share_and_other_namespaces_do_not() {
 #[tokio::test]
 async fn keys_of_a_caller_are_in_one_slot_and_end_when_they_are_whole() {
     let Some(redis) = Server::start() else { return };
-    let quotas = Quotas::from([
+    let quotas = Quotas::from_static([
         ("brief", Quota::new(5, Duration::from_secs(3)).unwrap()),
         ("other", Quota::new(5, Duration::from_secs(5)).unwrap()),
     ]);

@@ -67,7 +67,7 @@ fn refused() -> Said {
 
 /// One a second, sixty at once.
 fn limit(store: impl RateLimitStore) -> RateLimitLayer {
-    RateLimitLayer::by(Quota::per_minute(60), |_, request| {
+    RateLimitLayer::by(Quota::per_minute(60).unwrap(), |_, request| {
         request.peer_addr().map_or_else(RateKey::anonymous, RateKey::address)
     })
     .clock(ManualClock::now())
@@ -162,7 +162,7 @@ async fn without_store_a_process_gives_its_share() {
 
 #[tokio::test]
 async fn a_share_has_room_for_one_request_of_the_cost() {
-    let limit = limit(Scripted::default()).on_store_failure(local(1_000)).cost(5);
+    let limit = limit(Scripted::default()).on_store_failure(local(1_000)).cost(5).unwrap();
     assert_eq!(send(&limit).await.status(), StatusCode::OK);
     let response = send(&limit).await;
     // Five, each of which comes back after a thousand seconds.
@@ -171,7 +171,8 @@ async fn a_share_has_room_for_one_request_of_the_cost() {
 
 #[tokio::test]
 async fn a_share_names_the_quotas_that_had_no_room_and_no_others() {
-    let quotas = [("few", Quota::per_hour(2)), ("many", Quota::per_hour(200))];
+    let quotas =
+        Quotas::from_static([("few", Quota::per_hour(2).unwrap()), ("many", Quota::per_hour(200).unwrap())]);
     let limit = RateLimitLayer::by(quotas, |_, _| RateKey::anonymous())
         .store(Scripted::default())
         .on_store_failure(local(2));
@@ -195,11 +196,14 @@ async fn a_capacity_takes_no_store_away() {
 #[tokio::test]
 async fn a_store_is_told_who_spends_how_much_of_what() {
     let store = Scripted::default();
-    let quotas = [("burst", Quota::per_second(10)), ("daily", Quota::per_day(5_000))];
+    let quotas = Quotas::from_static([
+        ("burst", Quota::per_second(10).unwrap()),
+        ("daily", Quota::per_day(5_000).unwrap()),
+    ]);
     let key = RateKey::of(&["ann"]);
-    let limit = RateLimitLayer::by(quotas, move |_, _| key).store(store.clone()).cost(5);
+    let limit = RateLimitLayer::by(quotas.clone(), move |_, _| key).store(store.clone()).cost(5).unwrap();
     send(&limit).await;
-    let told = quotas.map(|(name, quota)| (name.to_owned(), quota)).to_vec();
+    let told = quotas.as_slice().iter().map(|named| (named.name().to_owned(), named.quota())).collect();
     assert_eq!(*store.charges.lock().unwrap(), [(key, told, 5)]);
 }
 
@@ -220,10 +224,13 @@ async fn a_store_may_have_callers_wait_longer() {
 /// As one does that has taken nothing ahead for a moment: its refusals are counted and told all the same.
 #[tokio::test]
 async fn a_refusal_names_a_quota_also_where_all_seem_to_have_room() {
-    let quotas = [("wide", Quota::per_minute(60)), ("tight", Quota::per_minute(3))];
+    let quotas = Quotas::from_static([
+        ("wide", Quota::per_minute(60).unwrap()),
+        ("tight", Quota::per_minute(3).unwrap()),
+    ]);
     for (tight, wide, names) in [(20, 1, &["tight"][..]), (45, 1, &["tight"]), (45, 60, &["wide", "tight"])] {
         let store = Scripted::default();
-        let limit = RateLimitLayer::by(quotas, |_, _| RateKey::anonymous()).store(store.clone());
+        let limit = RateLimitLayer::by(quotas.clone(), |_, _| RateKey::anonymous()).store(store.clone());
         let backlogs = [wide, tight].map(Duration::from_secs);
         let said = Standing::new(0, backlogs).not_before(Duration::from_secs(1));
         let response = answered(limit, &store, Some(Ok(said))).await;
@@ -234,11 +241,11 @@ async fn a_refusal_names_a_quota_also_where_all_seem_to_have_room() {
 
 #[tokio::test]
 async fn two_layers_on_one_store_have_in_common_what_has_one_name() {
-    let daily = ("daily", Quota::per_day(5));
+    let daily = ("daily", Quota::per_day(5).unwrap());
     let store = MemoryRateLimits::new(1_000);
     let limit = |quotas: Quotas| RateLimitLayer::by(quotas, |_, _| RateKey::anonymous()).store(store.clone());
-    let both = limit([("burst", Quota::per_minute(3)), daily].into());
-    let alone = limit([daily].into());
+    let both = limit(Quotas::from_static([("burst", Quota::per_minute(3).unwrap()), daily]));
+    let alone = limit(Quotas::from_static([daily]));
     let mut statuses = Vec::new();
     for limit in [&both, &both, &alone, &both, &alone, &alone, &both] {
         statuses.push(send(limit).await.status().as_u16());

@@ -19,7 +19,7 @@ use crate::support::outcome;
 /// axum calls `Layer::layer` once for each route: counts made there would multiply.
 #[tokio::test]
 async fn a_quota_is_one_for_all_routes_and_clones() {
-    let limit = RateLimitLayer::per_client(Quota::per_hour(2));
+    let limit = RateLimitLayer::per_client(Quota::per_hour(2).unwrap());
     let one = app(limit.clone(), parties("stub"));
     assert_eq!(
         statuses(&one, &["GET /a", "GET /b", "GET /a", "GET /b", "POST /a"], "~c~").await,
@@ -29,7 +29,7 @@ async fn a_quota_is_one_for_all_routes_and_clones() {
     assert_eq!(statuses(&other, &["GET /a", "GET /nowhere"], "~c~").await, [429, 429]);
     assert_eq!(statuses(&other, &["GET /a", "GET /nowhere", "GET /b"], "~d~").await, [200, 404, 429]);
     // A layer of its own counts for itself.
-    let own = app(RateLimitLayer::per_client(Quota::per_hour(2)), parties("stub"));
+    let own = app(RateLimitLayer::per_client(Quota::per_hour(2).unwrap()), parties("stub"));
     assert_eq!(statuses(&own, &["GET /a"], "~c~").await, [200]);
 }
 
@@ -94,7 +94,7 @@ async fn who_is_counted_together() {
         ("mapped", [(None, HERE), (None, Some("::ffff:192.0.2.1"))], true, true),
     ];
     for (name, callers, per_client, per_subject) in rows {
-        let quota = Quota::per_hour(1);
+        let quota = Quota::per_hour(1).unwrap();
         assert_eq!(
             share(RateLimitLayer::per_client(quota), *callers).await,
             *per_client,
@@ -111,7 +111,7 @@ async fn who_is_counted_together() {
 #[tokio::test]
 async fn equal_names_of_two_authenticators_are_two_callers() {
     for limit in [RateLimitLayer::per_client, RateLimitLayer::per_subject] {
-        let limit = limit(Quota::per_hour(1));
+        let limit = limit(Quota::per_hour(1).unwrap());
         for (method, expected) in [("jwt", 200), ("key", 200), ("jwt", 429)] {
             assert_eq!(statuses(&app(limit.clone(), parties(method)), &["GET /a"], "~c~s").await, [expected]);
         }
@@ -120,7 +120,7 @@ async fn equal_names_of_two_authenticators_are_two_callers() {
 
 #[tokio::test]
 async fn a_closure_decides_with_or_without_a_layer_above() {
-    let by_path = RateLimitLayer::by(Quota::per_hour(1), |principal, request| {
+    let by_path = RateLimitLayer::by(Quota::per_hour(1).unwrap(), |principal, request| {
         RateKey::of(&[principal.and_then(Principal::subject).unwrap_or(""), request.original_uri().path()])
     });
     let app = app(by_path.clone(), Stub::new("stub"));
@@ -137,7 +137,7 @@ async fn a_closure_decides_with_or_without_a_layer_above() {
 #[tokio::test]
 async fn a_limit_that_no_layer_covers_is_our_fault() {
     for limit in [RateLimitLayer::per_client, RateLimitLayer::per_subject] {
-        let limit = limit(Quota::per_hour(1));
+        let limit = limit(Quota::per_hour(1).unwrap());
         let route = || Router::new().route("/", get(async || "fine"));
         let auth = AuthLayer::new(Stub::new("stub"));
         let uncovered = [route().layer(limit.clone()), route().layer(auth.clone()).layer(limit.clone())];
@@ -177,7 +177,7 @@ async fn who_waits_as_told_is_admitted() {
 #[tokio::test]
 async fn a_burst_is_apart_from_the_rate() {
     let clock = ManualClock::now();
-    let quota = Quota::per_second(1).burst(3);
+    let quota = Quota::per_second(1).unwrap().burst(3).unwrap();
     let app = app(RateLimitLayer::per_client(quota).clock(clock.clone()), Stub::new("stub"));
     assert_eq!(statuses(&app, &["GET /a"; 4], "ann").await, [200, 200, 200, 429]);
     clock.advance(Duration::from_secs(1));
@@ -188,7 +188,7 @@ async fn a_burst_is_apart_from_the_rate() {
 #[tokio::test]
 async fn a_refused_credential_spends_nothing_and_a_missing_scope_does() {
     let guarded = || {
-        let limit = RateLimitLayer::per_subject(Quota::per_hour(1));
+        let limit = RateLimitLayer::per_subject(Quota::per_hour(1).unwrap());
         let stub = Stub::new("stub");
         let asked = stub.asked();
         let app = Router::new()
@@ -212,7 +212,7 @@ async fn a_refused_credential_spends_nothing_and_a_missing_scope_does() {
 /// A flood of newcomers finds no room and shares one cell: nobody is unlimited, and who was limited stays so.
 #[tokio::test]
 async fn beyond_the_capacity_newcomers_share() {
-    let limit = RateLimitLayer::per_client(Quota::per_hour(1)).capacity(1);
+    let limit = RateLimitLayer::per_client(Quota::per_hour(1).unwrap()).capacity(1);
     let app = app(limit, parties("stub"));
     assert_eq!(statuses(&app, &["GET /a"; 2], "~first~").await, [200, 429]);
     let mut admitted = 0;

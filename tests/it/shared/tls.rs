@@ -56,7 +56,7 @@ impl Drop for Tls {
 }
 
 async fn granted(redis: Redis) -> Result<u32, StoreError> {
-    let quotas = Quotas::from(Quota::per_minute(10));
+    let quotas = Quotas::from(Quota::per_minute(10).unwrap());
     let charge = Charge::new(RateKey::of(&["ann"]), quotas.as_slice(), 1);
     let limits = RedisRateLimits::new(redis).deadline(Duration::from_secs(5));
     limits.charge(&charge).answer().await.map(|standing| standing.granted())

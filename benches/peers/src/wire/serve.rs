@@ -175,7 +175,7 @@ fn guarded() -> Router {
 }
 
 fn limit() -> RateLimitLayer {
-    RateLimitLayer::per_client(Quota::per_second(ENDLESS))
+    RateLimitLayer::per_client(Quota::per_second(ENDLESS).unwrap())
 }
 
 fn route(handler: MethodRouter) -> Router {

@@ -53,7 +53,7 @@ pub async fn candidates(setup: &Setup) -> Vec<Candidate> {
 /// A limit that is spent, and a scope that is missing.
 pub async fn twins(setup: &Setup) -> Vec<Twin> {
     let auth = authentication(setup).await;
-    let limit = RateLimitLayer::per_client(Quota::per_day(1)).headers(RateLimitHeaders::none());
+    let limit = RateLimitLayer::per_client(Quota::per_day(1).unwrap()).headers(RateLimitHeaders::none());
     let unscoped = tokens::good(&setup.key, &setup.server.issuer_id(), 0).scope("todo:write").build();
     vec![
         Twin {
@@ -93,5 +93,5 @@ fn one_by_one<A: Authenticator>(auth: AuthLayer<A>, limit: RateLimitLayer) -> Bo
 }
 
 fn limit() -> RateLimitLayer {
-    RateLimitLayer::per_client(Quota::per_second(QUOTA))
+    RateLimitLayer::per_client(Quota::per_second(QUOTA).unwrap())
 }
