@@ -166,7 +166,7 @@ pub(crate) fn checked(text: &str, allow_http: bool) -> Result<Url, ConfigError> 
     match url.scheme() {
         "https" => Ok(url),
         "http" if allow_http => Ok(url),
-        "http" => Err(wrong("only https is asked, unless `allow_http` is set")),
+        "http" => Err(wrong("plain http needs `allow_http()`")),
         _ => Err(wrong("it is not an https URL")),
     }
 }

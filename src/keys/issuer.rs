@@ -25,6 +25,8 @@ use crate::error::ConfigError;
 pub struct Issuer {
     id: Arc<str>,
     keys: Result<Keys, ConfigError>,
+    /// Whether `discover` made the keys: only then may `allow_http` replace them.
+    is_discovered: bool,
 }
 
 /// Where an issuer's keys come from.
@@ -65,12 +67,13 @@ impl Keys {
 impl Issuer {
     /// An issuer whose keys are found by its metadata: RFC 8414 first, then OpenID Connect Discovery. Nothing is fetched before
     /// the first request, or [`warm_up`](Self::warm_up). An identifier that cannot be used is reported when the authenticator
-    /// is built. For settings see [`RemoteKeySet::discover`].
+    /// is built. For plain http see [`allow_http`](Self::allow_http), for other settings
+    /// [`RemoteKeySet::discover`].
     #[must_use]
     pub fn discover(id: impl Into<String>) -> Self {
         let id = id.into();
         let keys = RemoteKeySet::discover(id.clone()).build().map(Keys::Remote);
-        Self { id: id.into(), keys }
+        Self { id: id.into(), keys, is_discovered: true }
     }
 
     /// An issuer with keys of your choice: a [`KeySet`], or a [`RemoteKeySet`].
@@ -83,7 +86,24 @@ impl Issuer {
             matches!(&keys, Keys::Remote(keys) if keys.discovered_issuer().is_some_and(|of| of != &*id));
         let problem = "the keys were discovered for another issuer";
         let keys = if foreign { Err(ConfigError::Url { url: shown(&id), problem }) } else { Ok(keys) };
-        Self { id, keys }
+        Self { id, keys, is_discovered: false }
+    }
+
+    /// Allows plain http for the identifier, the metadata and the keys of an issuer that
+    /// [`discover`](Self::discover) created. For a provider on the same machine, and for tests.
+    ///
+    /// An issuer that [`new`](Self::new) created stays as it is: the setting of the given
+    /// [`RemoteKeySet`] decides. Call this before the issuer is cloned or warmed up, since the keys are
+    /// fetched anew afterwards.
+    ///
+    /// # Security
+    /// An attacker on the network path can then supply keys, and with them forge any token.
+    #[must_use]
+    pub fn allow_http(mut self) -> Self {
+        if self.is_discovered {
+            self.keys = RemoteKeySet::discover(&*self.id).allow_http().build().map(Keys::Remote);
+        }
+        self
     }
 
     /// The identifier: what `iss` must be, code point by code point.

@@ -92,6 +92,23 @@ fn a_given_endpoint_is_asked_by_https_alone_unless_http_is_allowed() {
 }
 
 #[test]
+fn http_of_given_keys_is_decided_by_their_own_setting() {
+    let plain = "http://id.example/introspect";
+    let keys = || RemoteKeySet::discover(ISSUER);
+    let strict = Issuer::new(ISSUER, keys().build().unwrap());
+    let lax = Issuer::new(ISSUER, keys().allow_http().build().unwrap());
+    for (issuer, allowed) in [
+        (&strict, false),
+        (&strict.clone().allow_http(), false),
+        (&lax, true),
+        (&Issuer::discover(ISSUER), false),
+        (&Issuer::discover(ISSUER).allow_http(), true),
+    ] {
+        assert_eq!(built(issuer, plain, false).is_ok(), allowed, "{issuer:?}");
+    }
+}
+
+#[test]
 fn an_endpoint_with_a_password_is_refused_and_not_repeated() {
     let issuer = issuer_of(&[&key(Algorithm::ES256)]);
     for endpoint in
@@ -128,7 +145,7 @@ async fn named(endpoint: &str) -> (Answer, usize, String) {
 async fn metadata_lead_to_https_alone() {
     assert_eq!(named(ENDPOINT).await, (ACCEPTED, 1, String::new()));
     for (bad, problem) in [
-        ("http://id.example/introspect", "only https"),
+        ("http://id.example/introspect", "plain http needs `allow_http()`"),
         ("https://user:sesame@id.example/introspect", "holds credentials"),
         ("ftp://id.example/introspect", "not an https URL"),
         ("/introspect", "not an absolute URL"),

@@ -246,6 +246,11 @@ async fn a_real_server_is_discovered() {
     }
     assert_eq!((server.counts().discovery, server.counts().jwks), (1, 1));
 
+    let issuer = Issuer::discover(server.issuer_id()).allow_http();
+    let layer = AuthLayer::new(JwtAuthenticator::builder(issuer, AUDIENCE).build().unwrap());
+    assert_eq!(outcome(&send(&layer, bearer(&server.token().build())).await), ACCEPTED);
+    assert_eq!((server.counts().discovery, server.counts().jwks), (2, 2));
+
     // The document names another issuer than the one that was asked for.
     let issuer = server.issuer();
     let token = server.token();
@@ -253,5 +258,5 @@ async fn a_real_server_is_discovered() {
     let layer = AuthLayer::new(JwtAuthenticator::builder(issuer, AUDIENCE).build().unwrap());
     let answer = outcome(&send(&layer, bearer(&token.build())).await);
     assert_eq!(answer, unavailable(Reason::KeysUnavailable));
-    assert_eq!((server.counts().discovery, server.counts().jwks), (3, 1));
+    assert_eq!((server.counts().discovery, server.counts().jwks), (4, 2));
 }

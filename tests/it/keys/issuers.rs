@@ -117,6 +117,18 @@ fn issuers_and_keys_that_do_not_fit_are_reported_when_built() {
     assert!(build([issuer(ONE, &http), Issuer::new(TWO, keys)]).is_ok());
 }
 
+#[test]
+fn http_of_a_discovered_issuer_is_refused_unless_allowed() {
+    let build = |issuer| JwtAuthenticator::builder(issuer, AUDIENCE).build().map(drop);
+    for url in ["http://two.example", "http://127.0.0.1:1", "http://localhost/realm"] {
+        let error = build(Issuer::discover(url)).unwrap_err();
+        let expected = format!("`{url}` cannot be used: plain http needs `allow_http()`");
+        assert_eq!(error.to_string(), expected);
+        assert!(build(Issuer::discover(url).allow_http()).is_ok(), "{url}");
+    }
+    assert!(build(Issuer::discover("ftp://two.example").allow_http()).is_err());
+}
+
 #[tokio::test]
 async fn times_of_zero_are_refused() {
     let builder = || RemoteKeySet::builder(jwks(ONE)).http_client(ScriptedHttpClient::new());
