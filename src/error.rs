@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
+use crate::excerpt::Excerpt;
 use crate::time::UnixTime;
 
 /// What kind of refusal it is; decides the status and the `error` code of the challenge.
@@ -368,11 +369,13 @@ impl fmt::Display for AuthError {
 impl std::error::Error for AuthError {}
 
 /// The layers cannot be built this way. Found when the application starts, never while it serves.
+///
+/// The text names the wrong value: escaped, at most 64 characters of it, and never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A URL cannot be used.
-    #[error("`{url}` cannot be used: {problem}")]
+    #[error("`{}` cannot be used: {problem}", Excerpt(.url))]
     Url {
         /// The URL, as it was given.
         url: String,
@@ -380,15 +383,18 @@ pub enum ConfigError {
         problem: &'static str,
     },
     /// A setting is outside of what makes sense.
-    #[error("`{setting}`: {problem}")]
+    #[error("`{setting}`{}: {problem}", IsValue(.value.as_deref()))]
     Setting {
         /// The name of the setter.
         setting: &'static str,
+        /// The value, as it was given. `None` if no single value is wrong, if it is empty, or if it may hold
+        /// a secret.
+        value: Option<String>,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// An address or network cannot be used.
-    #[error("`{network}`: {problem}")]
+    #[error("`{}`: {problem}", Excerpt(.network))]
     Network {
         /// The address or network, as it was given.
         network: String,
@@ -403,9 +409,40 @@ pub enum ConfigError {
     HttpClient(String),
 }
 
+/// The part of a sentence that names the value of a setting.
+struct IsValue<'a>(Option<&'a str>);
+
+impl fmt::Display for IsValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, " is `{}`", Excerpt(value)),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_value_is_named_escaped_and_bounded() {
+        let problem = "must be greater than zero";
+        let long = "0".repeat(100);
+        for (value, text) in [
+            (None, "`timeout`: must be greater than zero".to_owned()),
+            (Some("0ns"), "`timeout` is `0ns`: must be greater than zero".to_owned()),
+            (Some("0\n"), "`timeout` is `0\\n`: must be greater than zero".to_owned()),
+            (Some(&long), format!("`timeout` is `{}…`: must be greater than zero", &long[..64])),
+        ] {
+            let value = value.map(ToOwned::to_owned);
+            assert_eq!(ConfigError::Setting { setting: "timeout", value, problem }.to_string(), text);
+        }
+        let url = ConfigError::Url { url: "http://a\n".to_owned(), problem: "it is not an absolute URL" };
+        assert_eq!(url.to_string(), "`http://a\\n` cannot be used: it is not an absolute URL");
+        let network = ConfigError::Network { network: long, problem: "is not an address or network" };
+        assert_eq!(network.to_string(), format!("`{}…`: is not an address or network", "0".repeat(64)));
+    }
 
     #[test]
     fn every_kind_has_a_status_that_fits_its_blame() {

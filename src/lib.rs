@@ -101,6 +101,7 @@ mod challenge;
 mod charset;
 mod credential;
 mod error;
+mod excerpt;
 mod flight;
 #[cfg(feature = "jwt")]
 pub mod http_client;

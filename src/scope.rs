@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::excerpt::Excerpt;
+
 /// One scope-token (RFC 6749 §3.3): visible ASCII without `"` and `\`, compared with case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(Box<str>);
@@ -39,15 +41,27 @@ impl TryFrom<&str> for Scope {
     type Error = InvalidScope;
 
     fn try_from(scope: &str) -> Result<Self, InvalidScope> {
-        if is_scope_token(scope.as_bytes()) { Ok(Self(scope.into())) } else { Err(InvalidScope) }
+        if is_scope_token(scope.as_bytes()) { Ok(Self(scope.into())) } else { Err(InvalidScope::of(scope)) }
     }
 }
 
-/// The text is not a scope-token, or not a list of them divided by single spaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a scope-token (RFC 6749 §3.3): visible ASCII without quotes and backslashes")]
+/// A text, or a member of a list, that is not a scope-token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is not a scope-token (RFC 6749 §3.3): visible ASCII without quotes and backslashes",
+    Excerpt(.member)
+)]
 #[non_exhaustive]
-pub struct InvalidScope;
+pub struct InvalidScope {
+    /// The text or member, as it was given. The error's own text shows its beginning, escaped.
+    pub member: Box<str>,
+}
+
+impl InvalidScope {
+    fn of(member: &str) -> Self {
+        Self { member: member.into() }
+    }
+}
 
 /// A set of scopes, such as the grant of a token.
 ///
@@ -80,7 +94,7 @@ impl ScopeSet {
         let mut sorted: SmallVec<[&str; 16]> = SmallVec::new();
         for member in members {
             if !is_scope_token(member.as_bytes()) {
-                return Err(InvalidScope);
+                return Err(InvalidScope::of(member));
             }
             sorted.push(member);
         }
@@ -90,7 +104,7 @@ impl ScopeSet {
         if sorted.is_empty() {
             Ok(Self::default())
         } else {
-            Self::from_canonical(&sorted.join(" ")).ok_or(InvalidScope)
+            Self::from_canonical(&sorted.join(" ")).ok_or_else(|| InvalidScope::of(""))
         }
     }
 
@@ -237,6 +251,29 @@ mod tests {
         }
         assert!(ScopeSet::from_members(["read write"]).is_err());
         assert!(ScopeSet::from_members([""]).is_err());
+    }
+
+    #[test]
+    fn invalid_scope_names_the_member() {
+        let expected = |shown: &str| {
+            format!(
+                "`{shown}` is not a scope-token (RFC 6749 §3.3): visible ASCII without quotes and backslashes"
+            )
+        };
+        for (text, member, shown) in [
+            ("a read\twrite b", "read\twrite", "read\\twrite"),
+            ("a \u{1b}[2J", "\u{1b}[2J", "\\u{1b}[2J"),
+            ("a re\"ad", "re\"ad", "re\\\"ad"),
+        ] {
+            let error = ScopeSet::parse(text).unwrap_err();
+            assert_eq!((&*error.member, error.to_string()), (member, expected(shown)));
+            assert_eq!(Scope::try_from(member).unwrap_err(), error);
+            assert_eq!(ScopeSet::from_members(["a", member]).unwrap_err(), error);
+        }
+        let long = "é".repeat(100);
+        let error = ScopeSet::parse(&long).unwrap_err();
+        assert_eq!(error.to_string(), expected(&format!("{}…", "é".repeat(64))));
+        assert_eq!(Scope::try_from("").unwrap_err().to_string(), expected(""));
     }
 
     #[test]

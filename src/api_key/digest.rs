@@ -23,7 +23,7 @@ pub(crate) struct PepperMissing;
 
 impl Peppers {
     pub(super) fn add(&mut self, name: &str, secret: &[u8]) -> Result<(), ConfigError> {
-        let refused = |problem| Err(ConfigError::Setting { setting: "pepper", problem });
+        let refused = |problem| Err(ConfigError::Setting { setting: "pepper", value: None, problem });
         if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
             return refused("its name has 1 to 64 characters");
         }

@@ -42,7 +42,7 @@ impl Prefix {
             Ok(Self(prefix.into()))
         } else {
             let problem = "expected 2 to 32 of a-z, 0-9 and _, a letter first and no _ at the end";
-            Err(ConfigError::Setting { setting: "prefix", problem })
+            Err(ConfigError::Setting { setting: "prefix", value: Some(prefix.to_owned()), problem })
         }
     }
 

@@ -99,7 +99,7 @@ impl<'b> Claims<'b> {
     pub(crate) fn scopes(&self) -> Result<ScopeSet, Reason> {
         match self.scope.as_ref().or(self.scp.as_ref()) {
             None => Ok(ScopeSet::default()),
-            Some(claim) => claim.parse().map_err(|InvalidScope| Reason::ScopeMalformed),
+            Some(claim) => claim.parse().map_err(|_| Reason::ScopeMalformed),
         }
     }
 }

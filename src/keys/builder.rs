@@ -106,15 +106,15 @@ impl RemoteKeySetBuilder {
     /// # Errors
     /// If the address cannot be used, a time is zero, the algorithm is not one of RSA, or there is no HTTP client.
     pub fn build(self) -> Result<RemoteKeySet, ConfigError> {
-        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
-        if self.fresh_for.is_some_and(|time| time.is_zero()) {
-            return Err(wrong("fresh_for", "must be longer than nothing"));
+        let wrong = |setting, value, problem| ConfigError::Setting { setting, value: Some(value), problem };
+        if let Some(time) = self.fresh_for.filter(Duration::is_zero) {
+            return Err(wrong("fresh_for", format!("{time:?}"), "must be greater than zero"));
         }
         if self.timeout.is_zero() {
-            return Err(wrong("timeout", "must be longer than nothing"));
+            return Err(wrong("timeout", format!("{:?}", self.timeout), "must be greater than zero"));
         }
         if !self.rsa.is_rsa() {
-            return Err(wrong("rsa_algorithm", "must be an algorithm of RSA keys"));
+            return Err(wrong("rsa_algorithm", self.rsa.to_string(), "must be an algorithm of RSA keys"));
         }
         let http = match self.http {
             Some(client) => client,

@@ -11,8 +11,9 @@ mod set;
 mod throttle;
 
 pub use builder::RemoteKeySetBuilder;
+pub(crate) use discovery::shown;
 #[cfg(feature = "introspection")]
-pub(crate) use discovery::{Discovery, checked, shown};
+pub(crate) use discovery::{Discovery, checked};
 #[cfg(feature = "introspection")]
 pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};

@@ -139,7 +139,7 @@ impl TrustedProxies {
         let networks: Arc<[IpNet]> = networks.collect::<Result<_, _>>()?;
         if networks.is_empty() {
             let problem = "must name at least one address or network";
-            return Err(ConfigError::Setting { setting: "TrustedProxies", problem });
+            return Err(ConfigError::Setting { setting: "TrustedProxies", value: None, problem });
         }
         Ok(Self { networks, field })
     }

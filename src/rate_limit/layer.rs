@@ -11,7 +11,6 @@ use super::headers::RateLimitHeaders;
 use super::limit::Limit;
 use super::memory::MemoryRateLimits;
 use super::plans::{PlanBy, Plans};
-use super::quota::at_least_one;
 use super::service::RateLimit;
 use super::store::{OnStoreFailure, RateLimitStore};
 use super::who::{By, Who};
@@ -143,7 +142,11 @@ impl RateLimitLayer {
     /// # Errors
     /// If `cost` is zero.
     pub fn cost(self, cost: u32) -> Result<Self, ConfigError> {
-        Ok(Self { cost: at_least_one("cost", cost)?, ..self })
+        let cost = NonZeroU32::new(cost).ok_or_else(|| {
+            let (value, problem) = (Some(cost.to_string()), "must be at least 1");
+            ConfigError::Setting { setting: "cost", value, problem }
+        })?;
+        Ok(Self { cost, ..self })
     }
 
     /// Refuses nobody: counts, and says in [`status`](Self::status) and in metrics what would have been refused. Headers are not

@@ -89,12 +89,15 @@ impl Quota {
 
     /// Creates a quota, or an error that names `setting`: the function that takes the count.
     fn with(setting: &'static str, count: u32, window: Duration) -> Result<Self, ConfigError> {
-        let wrong = |problem| ConfigError::Setting { setting: "window", problem };
+        let wrong = |problem| {
+            let value = Some(format!("{window:?}"));
+            ConfigError::Setting { setting: "window", value, problem }
+        };
         let burst = at_least_one(setting, count)?;
         let nanos = u64::try_from(window.as_nanos())
             .ok()
             .filter(|nanos| *nanos <= MAX_WINDOW_NANOS)
-            .ok_or(wrong("must not be longer than a century"))?;
+            .ok_or_else(|| wrong("must not be longer than a century"))?;
         if nanos == 0 {
             return Err(wrong("must not be empty"));
         }
@@ -103,9 +106,12 @@ impl Quota {
     }
 }
 
-/// Checks a number of requests, such as a burst or a cost.
-pub(super) fn at_least_one(setting: &'static str, number: u32) -> Result<NonZeroU32, ConfigError> {
-    NonZeroU32::new(number).ok_or(ConfigError::Setting { setting, problem: "must be at least one, not `0`" })
+fn at_least_one(setting: &'static str, count: u32) -> Result<NonZeroU32, ConfigError> {
+    let problem = "must allow at least one request";
+    NonZeroU32::new(count).ok_or_else(|| {
+        let value = Some(count.to_string());
+        ConfigError::Setting { setting, value, problem }
+    })
 }
 
 /// Keeps the arithmetic of the limiter far from the end of its numbers.
@@ -125,6 +131,16 @@ mod tests {
     }
 
     #[test]
+    fn window_that_is_empty_or_endless_is_named() {
+        let error = |window| Quota::new(1, window).unwrap_err().to_string();
+        assert_eq!(error(Duration::ZERO), "`window` is `0ns`: must not be empty");
+        let century = Duration::from_nanos(MAX_WINDOW_NANOS);
+        assert!(Quota::new(1, century).is_ok());
+        let expected = "`window` is `3162240001s`: must not be longer than a century";
+        assert_eq!(error(century + Duration::from_secs(1)), expected);
+    }
+
+    #[test]
     fn zero_requests_are_an_error_that_names_the_setting() {
         let burst = |burst| Quota::per_second(1).unwrap().burst(burst);
         type Make = fn(u32) -> Result<Quota, ConfigError>;
@@ -137,7 +153,7 @@ mod tests {
             ("burst", burst),
         ];
         for (setting, quota) in with {
-            let expected = format!("`{setting}`: must be at least one, not `0`");
+            let expected = format!("`{setting}` is `0`: must allow at least one request");
             assert_eq!(quota(0).unwrap_err().to_string(), expected);
             assert!(quota(1).is_ok(), "{setting}");
         }

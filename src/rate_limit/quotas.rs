@@ -54,20 +54,25 @@ impl Quotas {
     /// # Errors
     /// If a name is not like that or stands twice, or if there is no quota.
     pub fn new(named: impl IntoIterator<Item = (impl Into<Arc<str>>, Quota)>) -> Result<Self, ConfigError> {
-        let wrong = |problem| Err(ConfigError::Setting { setting: "quotas", problem });
+        let misnamed = |named: &NamedQuota, problem| {
+            let value = Some(named.name.to_string());
+            Err(ConfigError::Setting { setting: "name", value, problem })
+        };
         let list: Box<[NamedQuota]> =
             named.into_iter().map(|(name, quota)| NamedQuota::new(name.into(), quota)).collect();
         if list.is_empty() {
-            return wrong("must be at least one; callers without limit have `Quotas::unlimited()`");
+            let problem = "must be at least one; callers without limit have `Quotas::unlimited()`";
+            return Err(ConfigError::Setting { setting: "quotas", value: None, problem });
         }
-        if !list.iter().all(|named| is_name(&named.name)) {
-            return wrong("a name has 1 to 64 visible ASCII characters, and no quotes or backslashes");
+        if let Some(named) = list.iter().find(|named| !is_name(&named.name)) {
+            let problem = "must have 1 to 64 visible ASCII characters, and no quotes or backslashes";
+            return misnamed(named, problem);
         }
-        let twice = |(index, named): (usize, &NamedQuota)| {
-            list.iter().take(index).any(|earlier| earlier.name == named.name)
+        let twice = |(index, named): &(usize, &NamedQuota)| {
+            list.iter().take(*index).any(|earlier| earlier.name == named.name)
         };
-        if list.iter().enumerate().any(twice) {
-            return wrong("two quotas have one name");
+        if let Some((_, named)) = list.iter().enumerate().find(twice) {
+            return misnamed(named, "two quotas have one name");
         }
         Ok(Self::of(list))
     }
@@ -178,6 +183,10 @@ mod tests {
         {
             assert!(named(names).is_err(), "{names:?}");
         }
+        let error = |names: &[&str]| named(names).unwrap_err().to_string();
+        assert_eq!(error(&["burst", "daily", "burst"]), "`name` is `burst`: two quotas have one name");
+        assert!(error(&["burst", "a\n"]).starts_with("`name` is `a\\n`: must have 1 to 64 visible"));
+        assert!(error(&[]).starts_with("`quotas`: must be at least one"));
         assert_eq!(named(&[&long[..64]]).unwrap().as_slice()[0].name(), &long[..64]);
         assert_eq!(Quotas::from(quota).as_slice()[0].name(), "default");
         assert!(Quotas::unlimited().as_slice().is_empty());

@@ -210,7 +210,7 @@ fn no_url(url: &str) -> ConfigError {
 }
 
 const fn wrong(problem: &'static str) -> ConfigError {
-    ConfigError::Setting { setting: "Redis", problem }
+    ConfigError::Setting { setting: "Redis", value: None, problem }
 }
 
 /// What it is about to give, or an error by then.

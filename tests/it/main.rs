@@ -17,6 +17,7 @@ mod authz;
 mod axum;
 mod bodies;
 mod client_secrets;
+mod config_errors;
 mod corpus;
 mod differential;
 mod dispatch;

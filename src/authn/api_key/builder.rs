@@ -112,15 +112,17 @@ impl ApiKeyAuthenticatorBuilder {
     /// If the header is `Authorization`, which is read anyway, or a time is out of bounds: a verdict may be used for an hour at most,
     /// and a look-up takes some time.
     pub fn build(self) -> Result<ApiKeyAuthenticator, ConfigError> {
-        let refused = |setting, problem| Err(ConfigError::Setting { setting, problem });
+        let refused = |setting, value, problem| Err(ConfigError::Setting { setting, value, problem });
         if self.header == Some(AUTHORIZATION) {
-            return refused("header", "`Authorization` is read by its scheme");
+            return refused("header", None, "`Authorization` is read by its scheme");
         }
-        if self.reuse_for.max(self.refuse_for) > MAX_REUSE {
-            return refused("reuse_for", "an hour at most");
+        for (setting, time) in [("reuse_for", self.reuse_for), ("refuse_for", self.refuse_for)] {
+            if time > MAX_REUSE {
+                return refused(setting, Some(format!("{time:?}")), "must not be longer than an hour");
+            }
         }
         if self.timeout.is_zero() {
-            return refused("timeout", "a look-up takes some time");
+            return refused("timeout", Some(format!("{:?}", self.timeout)), "must be greater than zero");
         }
         Ok(ApiKeyAuthenticator { inner: Arc::new(self.into_inner()) })
     }

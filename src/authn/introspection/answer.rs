@@ -64,8 +64,8 @@ impl<'a> Answer<'a> {
             return match reader.answer.granted() {
                 Ok(_) => Ok(reader.answer),
                 // Where a token is not active nothing else counts.
-                Err(InvalidScope) if reader.answer.active == Some(false) => Ok(reader.answer),
-                Err(InvalidScope) => Err(Unreadable::NoAnswer),
+                Err(_) if reader.answer.active == Some(false) => Ok(reader.answer),
+                Err(_) => Err(Unreadable::NoAnswer),
             };
         }
         // RFC 7662 §2.2: where a token is not active nothing else counts, so it need not be right either.
@@ -104,7 +104,7 @@ impl<'a> Answer<'a> {
             return Err(Reason::SenderConstrained);
         }
         self.judge_times(rules.leeway, now)?;
-        let scopes = self.granted().map_err(|InvalidScope| Reason::ScopeMalformed)?;
+        let scopes = self.granted().map_err(|_| Reason::ScopeMalformed)?;
         Ok(Judged { answer: self, scopes })
     }
 

@@ -230,18 +230,20 @@ impl IntrospectionAuthenticatorBuilder {
     /// If the issuer, the endpoint or the way to prove who we are cannot be used, an audience is empty, the timeout is zero, the
     /// leeway longer than 5 minutes, or there is no HTTP client.
     pub fn build(self) -> Result<IntrospectionAuthenticator, ConfigError> {
-        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
+        let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.audiences.iter().any(String::is_empty) {
-            return Err(wrong("audience", "must not be empty"));
+            return Err(wrong("audience", None, "must not be empty"));
         }
         if self.leeway > MAX_LEEWAY {
-            return Err(wrong("leeway", "must not be longer than 5 minutes"));
+            let value = Some(format!("{:?}", self.leeway));
+            return Err(wrong("leeway", value, "must not be longer than 5 minutes"));
         }
         if self.timeout.is_zero() {
-            return Err(wrong("timeout", "must be longer than nothing"));
+            let value = Some(format!("{:?}", self.timeout));
+            return Err(wrong("timeout", value, "must be greater than zero"));
         }
         if self.issuer.id().is_empty() {
-            return Err(wrong("issuer", "must not be empty"));
+            return Err(wrong("issuer", None, "must not be empty"));
         }
         self.client.check()?;
         let keys = self.issuer.keys().map_err(Clone::clone)?.clone();
@@ -271,6 +273,7 @@ impl IntrospectionAuthenticatorBuilder {
         if self.signed && audiences.is_empty() {
             return Err(wrong(
                 "signed_answers",
+                None,
                 "needs a client id or an audience to which they are made out",
             ));
         }

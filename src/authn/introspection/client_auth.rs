@@ -86,7 +86,7 @@ impl ClientAuth {
         } else {
             let problem =
                 if token.is_empty() { "must not be empty" } else { "is not a token (RFC 6750 §2.1)" };
-            Err(ConfigError::Setting { setting, problem })
+            Err(ConfigError::Setting { setting, value: None, problem })
         };
         Self { client_id: None, method }
     }
@@ -112,7 +112,7 @@ impl ClientAuth {
         let (client_id, setting) = (client_id.into(), "ClientAuth::private_key_jwt");
         sound(setting, &client_id, None)?;
         let key = PrivateKey::from_pem(algorithm, pkcs8_pem.as_ref())
-            .map_err(|problem| ConfigError::Setting { setting, problem })?;
+            .map_err(|problem| ConfigError::Setting { setting, value: None, problem })?;
         Ok(Self { client_id: Some(client_id.into()), method: Ok(Method::PrivateKeyJwt(key)) })
     }
 
@@ -121,7 +121,8 @@ impl ClientAuth {
     #[must_use]
     pub fn kid(self, kid: impl Into<String>) -> Self {
         let kid = kid.into();
-        let wrong = |problem| Err(ConfigError::Setting { setting: "ClientAuth::kid", problem });
+        let setting = "ClientAuth::kid";
+        let wrong = |problem| Err(ConfigError::Setting { setting, value: None, problem });
         let method = match self.method {
             Ok(Method::PrivateKeyJwt(_)) if kid.is_empty() => wrong("must not be empty"),
             Ok(Method::PrivateKeyJwt(key)) => Ok(Method::PrivateKeyJwt(key.with_kid(&kid))),
@@ -194,7 +195,8 @@ fn sound(setting: &'static str, id: &str, secret: Option<&str>) -> Result<(), Co
         Some(secret) if control(secret) => "the secret holds a control character, such as a line end",
         _ => return Ok(()),
     };
-    Err(ConfigError::Setting { setting, problem })
+    // Not even the id is named: it is the secret where the two were swapped.
+    Err(ConfigError::Setting { setting, value: None, problem })
 }
 
 /// RFC 6749 §2.3.1 and appendix B, then RFC 7617 §2: after the encoding no colon is left in the id.
@@ -216,7 +218,7 @@ fn joined(parts: &[&str]) -> Zeroizing<String> {
 fn header(setting: &'static str, text: Zeroizing<String>) -> Result<HeaderValue, ConfigError> {
     let problem = "cannot stand in a header field";
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))
-        .map_err(|_| ConfigError::Setting { setting, problem })?;
+        .map_err(|_| ConfigError::Setting { setting, value: None, problem })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -8,7 +8,7 @@ use super::{Judge, JwtAuthenticator, Trusted};
 use crate::authn::introspection::IntrospectionAuthenticator;
 use crate::error::ConfigError;
 use crate::jose::{Rules, Typ};
-use crate::keys::Issuer;
+use crate::keys::{Issuer, shown};
 use crate::time::Clock;
 
 /// Tolerated between the clocks of the issuer and of this server.
@@ -128,21 +128,22 @@ impl JwtAuthenticatorBuilder {
     /// # Errors
     /// If an issuer cannot be used or is listed twice, an audience is empty, or the leeway is longer than 5 minutes.
     pub fn build(self) -> Result<JwtAuthenticator, ConfigError> {
-        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
+        let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.rules.audiences.iter().any(String::is_empty) {
-            return Err(wrong("audience", "must not be empty"));
+            return Err(wrong("audience", None, "must not be empty"));
         }
         if self.rules.leeway > MAX_LEEWAY {
-            return Err(wrong("leeway", "must not be longer than 5 minutes"));
+            let value = Some(format!("{:?}", self.rules.leeway));
+            return Err(wrong("leeway", value, "must not be longer than 5 minutes"));
         }
         let mut issuers: Vec<Trusted> = Vec::with_capacity(self.issuers.len());
         for issuer in &self.issuers {
             let keys = issuer.keys().map_err(Clone::clone)?.clone();
             if issuer.id().is_empty() {
-                return Err(wrong("issuer", "must not be empty"));
+                return Err(wrong("issuer", None, "must not be empty"));
             }
             if issuers.iter().any(|other| *other.id == *issuer.id()) {
-                return Err(wrong("issuer", "is listed twice"));
+                return Err(wrong("issuer", Some(shown(issuer.id())), "must not be listed twice"));
             }
             issuers.push(Trusted { id: Arc::clone(issuer.shared_id()), keys });
         }
@@ -150,7 +151,8 @@ impl JwtAuthenticatorBuilder {
         if let Some(authority) = &self.authority
             && issuers.iter().any(|issuer| *issuer.id != *authority.issuer())
         {
-            return Err(wrong("with_introspection", "asks the authority of another issuer"));
+            let value = Some(shown(authority.issuer()));
+            return Err(wrong("with_introspection", value, "must be the authority of the same issuer"));
         }
         let Self { rules, max_token_len, clock, .. } = self;
         Ok(JwtAuthenticator {

@@ -123,12 +123,17 @@ impl SignedRequestAuthenticatorBuilder {
     /// # Errors
     /// If the window is zero or longer than 5 minutes, or the timeout zero or longer than 10 seconds.
     pub fn build(self) -> Result<SignedRequestAuthenticator, ConfigError> {
-        let wrong = |setting, problem| ConfigError::Setting { setting, problem };
+        let wrong = |setting, time: Duration, problem| {
+            let value = Some(format!("{time:?}"));
+            ConfigError::Setting { setting, value, problem }
+        };
         if self.rules.window.is_zero() || self.rules.window > MAX_WINDOW {
-            return Err(wrong("window", "must be longer than nothing, and not longer than 5 minutes"));
+            let problem = "must be greater than zero, and not longer than 5 minutes";
+            return Err(wrong("window", self.rules.window, problem));
         }
         if self.timeout.is_zero() || self.timeout > MAX_TIMEOUT {
-            return Err(wrong("timeout", "must be longer than nothing, and not longer than 10 seconds"));
+            let problem = "must be greater than zero, and not longer than 10 seconds";
+            return Err(wrong("timeout", self.timeout, problem));
         }
         Ok(self.assemble())
     }

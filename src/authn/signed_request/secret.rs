@@ -40,7 +40,7 @@ impl ClientSecret {
         let bytes = secret.as_ref();
         if bytes.len() < MIN_LEN {
             let problem = "must have 32 bytes or more (RFC 7518 §3.2)";
-            return Err(ConfigError::Setting { setting: "ClientSecret", problem });
+            return Err(ConfigError::Setting { setting: "ClientSecret", value: None, problem });
         }
         Ok(Self { bytes: Zeroizing::new(bytes.into()), key: HmacKey::new(bytes) })
     }

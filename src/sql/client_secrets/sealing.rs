@@ -148,7 +148,7 @@ fn open(key: &RandomizedNonceKey, place: Place<'_>, sealed: &[u8]) -> Option<Cli
 }
 
 const fn wrong(problem: &'static str) -> ConfigError {
-    ConfigError::Setting { setting: "sealing key", problem }
+    ConfigError::Setting { setting: "sealing key", value: None, problem }
 }
 
 /// Shows names alone.

@@ -114,7 +114,7 @@ async fn who_only_observes_lets_pass_what_nobody_can_ever_pay() {
 fn cost_of_zero_is_an_error() {
     let limit = RateLimitLayer::per_subject(Quota::per_hour(5).unwrap());
     let error = limit.clone().cost(0).unwrap_err();
-    assert_eq!(error.to_string(), "`cost`: must be at least one, not `0`");
+    assert_eq!(error.to_string(), "`cost` is `0`: must be at least 1");
     assert!(limit.cost(1).is_ok());
 }
 
