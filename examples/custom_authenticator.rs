@@ -1,5 +1,8 @@
 //! An authenticator of one's own: partners send a key as `X-Partner-Key`. Try `curl -i -H 'X-Partner-Key: demo' …`.
 
+use std::error::Error;
+use std::process::ExitCode;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Router, routing::get};
 use portcullis::{
@@ -28,11 +31,20 @@ impl Authenticator for PartnerKeys {
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    // Each error is one part of the sentence: what failed, then why.
+    let parts = std::iter::successors(Some(&*error), |&error| error.source());
+    eprintln!("error: {}", parts.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let keys = PartnerKeys(vec![(digest(&SHA256, b"demo").as_ref().to_vec(), "hooli")]);
     let hello =
         get(|caller: Principal| async move { format!("hello, {}\n", caller.client_id().unwrap_or("?")) });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, Router::new().route("/", hello).route_layer(AuthLayer::new(keys))).await
+    axum::serve(listener, Router::new().route("/", hello).route_layer(AuthLayer::new(keys))).await?;
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,7 +19,15 @@ use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    // Each error is one part of the sentence: what failed, then why.
+    let parts = std::iter::successors(Some(&*error), |&error| error.source());
+    eprintln!("error: {}", parts.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let server = FakeAuthorizationServer::start().await;
     let jwt = JwtAuthenticator::builder(server.issuer(), FakeAuthorizationServer::AUDIENCE).build()?;
 

@@ -3,6 +3,7 @@
 //! `cargo run --example revocation` starts it with an authorization server of its own and prints curl lines.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::extract::State;
@@ -19,7 +20,15 @@ use tokio::net::TcpListener;
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    // Each error is one part of the sentence: what failed, then why.
+    let parts = std::iter::successors(Some(&*error), |&error| error.source());
+    eprintln!("error: {}", parts.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let server = FakeAuthorizationServer::start().await;
     let jwt = JwtAuthenticator::builder(server.issuer(), FakeAuthorizationServer::AUDIENCE)
         .max_lifetime(LONGEST_LIFETIME)

@@ -14,6 +14,7 @@ mod routes;
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -30,7 +31,15 @@ use options::{API_KEYS, Command, Options};
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    // Each error is one part of the sentence: what failed, then why.
+    let parts = std::iter::successors(Some(&*error), |&error| error.source());
+    eprintln!("error: {}", parts.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let Options { command, server: options, api_keys } = Options::parse();
     let logs = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,portcullis=debug".into());
     tracing_subscriber::fmt().with_env_filter(logs).with_writer(std::io::stderr).init();
@@ -70,7 +79,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         revoked = Some(RedisRevocations::connect(redis, LONGEST_LIFETIME).await?);
     }
     let app = routes::app(protection, limit, revoked);
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
     if let (Some(server), Some(keys)) = (&embedded, &keys) {

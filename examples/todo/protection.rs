@@ -83,7 +83,11 @@ struct SignedClient {
 }
 
 fn signing_clients(file: &Path) -> Result<MemoryClientSecrets, Box<dyn Error>> {
-    let clients: HashMap<String, SignedClient> = serde_json::from_slice(&std::fs::read(file)?)?;
+    let name = file.display();
+    let text = std::fs::read(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let clients: HashMap<String, SignedClient> = serde_json::from_slice(&text)
+        // The place alone: the text of the error may repeat a secret.
+        .map_err(|error| format!("{name} has another form, see line {}", error.line()))?;
     let known = MemoryClientSecrets::new();
     for (id, client) in clients {
         let secrets: Vec<_> = client.secrets.iter().map(ClientSecret::new).collect::<Result<_, _>>()?;
@@ -123,7 +127,8 @@ fn real_issuer(options: &Server) -> Result<Issuer, Box<dyn Error>> {
     let id = match (&options.issuer, &options.introspect) {
         (Some(id), _) => id.clone(),
         (None, Some(endpoint)) => {
-            let id = Url::parse(endpoint)?.origin().ascii_serialization();
+            let url = Url::parse(endpoint).map_err(|error| format!("--introspect: {error}"))?;
+            let id = url.origin().ascii_serialization();
             tracing::info!(
                 issuer = id,
                 "no --issuer: taking the origin of the introspection endpoint for it"

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 #[non_exhaustive]
 pub enum ApiKeyError {
     /// The store failed.
-    #[error("the store of API keys failed: {0}")]
+    #[error("the store of API keys failed")]
     Store(#[from] StoreError),
     /// There is no key of this id.
     #[error("there is no API key of this id")]
@@ -30,4 +30,19 @@ pub enum ApiKeyError {
     /// The system has no random numbers.
     #[error("the system's random source failed")]
     Random,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn store_error_is_the_source_and_not_in_the_text() {
+        let error = ApiKeyError::from(StoreError::new("the disk is full"));
+        assert_eq!(error.to_string(), "the store of API keys failed");
+        assert_eq!(error.source().unwrap().to_string(), "the disk is full");
+        assert!(ApiKeyError::NotFound.source().is_none());
+    }
 }

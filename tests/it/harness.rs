@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -236,6 +236,12 @@ impl Drop for Todo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What an example prints that ends by itself: errors alone, and no log.
+pub fn run_example(name: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(example(name)).args(arguments).env("RUST_LOG", "off").output();
+    output.unwrap_or_else(|error| panic!("cargo build --example {name}, first: {error}"))
 }
 
 /// An example that cargo built beside this test.

@@ -46,6 +46,7 @@ mod signed_requests;
 mod sql;
 mod stub;
 mod support;
+mod todo_failures;
 mod vectors;
 mod verdicts;
 mod with_clients;

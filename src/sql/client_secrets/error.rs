@@ -7,7 +7,7 @@ use crate::store::StoreError;
 #[non_exhaustive]
 pub enum ClientSecretsError {
     /// The store failed, or a secret in it does not open.
-    #[error("the store of client secrets failed: {0}")]
+    #[error("the store of client secrets failed")]
     Store(#[from] StoreError),
     /// There is no such client, or it has no such secret.
     #[error("there is no such client, or it has no secret of this id")]

@@ -1,5 +1,7 @@
 //! What is worth nothing without its key, and in another place.
 
+use std::error::Error as _;
+
 use portcullis::SealingKeys;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -112,8 +114,9 @@ pub async fn a_secret_that_does_not_open_holds_up_no_other(database: Database) {
         secrets.push((name, client(&old, name).await));
     }
     database.run("UPDATE portcullis_client_secrets SET sealing_key = 'z' WHERE client = 'bob'").await;
-    let error = both.reseal().await.unwrap_err().to_string();
-    assert!(error.contains(r#"the sealing key "z""#), "{error}");
+    let error = both.reseal().await.unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains(r#"the sealing key "z""#), "{error}: {cause}");
     let new = database.clients_with(key("b")).await;
     for (name, secret) in &secrets {
         assert_eq!(answer(&new, name, secret).await, if *name == "bob" { DOWN } else { OK }, "{name}");
