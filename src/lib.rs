@@ -77,7 +77,7 @@
 //! | `metrics` | | counters of limits, for the facade of that name |
 //! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
 //! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
-//! | `axum` | | extractors ([`axum`]), `OriginalUri`, `ConnectInfo` |
+//! | `axum` | | extractors ([`extract`]), `OriginalUri`, `ConnectInfo` |
 //! | `test-util` | | [`test_util`]: a fake authorization server, tokens, clocks |
 //! | `full` | | all but `test-util` |
 //!
@@ -89,8 +89,6 @@
 pub mod api_key;
 pub mod authn;
 pub mod authz;
-#[cfg(feature = "axum")]
-pub mod axum;
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
 mod backoff;
 #[cfg(feature = "api-keys")]
@@ -102,6 +100,8 @@ mod charset;
 mod credential;
 mod error;
 mod excerpt;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod flight;
 #[cfg(feature = "jwt")]
 pub mod http_client;

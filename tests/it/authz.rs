@@ -8,7 +8,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use portcullis::axum::{Scoped, Scopes};
+use portcullis::extract::{Scoped, Scopes};
 use portcullis::{
     AuthLayer, Principal, Reason, RequireLayer, Scope, ScopePolicy, colon_hierarchy, problem_json,
     require_any_of, require_authenticated, require_scopes,

@@ -24,6 +24,7 @@ mod dispatch;
 mod failures;
 mod fake_server;
 mod glewlwyd;
+mod glob_import;
 mod harness;
 mod hyper;
 mod introspected;

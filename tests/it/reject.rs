@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
-use portcullis::axum::{Scoped, Scopes};
+use portcullis::extract::{Scoped, Scopes};
 use portcullis::{
     AuthError, AuthLayer, Authenticator, Challenge, Presentation, Principal, Quota, RateLimitLayer, Reason,
     problem_json, require_scopes,

@@ -53,7 +53,7 @@ pub trait Scopes {
 /// A [`Principal`] that was granted the scopes of `G`: whoever holds one has passed the check.
 ///
 /// ```
-/// use portcullis::axum::{Scoped, Scopes};
+/// use portcullis::extract::{Scoped, Scopes};
 ///
 /// struct Write;
 /// impl Scopes for Write {
