@@ -192,7 +192,7 @@ impl Service<Request<()>> for InnerWithField {
 fn a_cached_token_with_limit_fields_allocates_twice() {
     let (jwt, token) = authenticator(Algorithm::ES256);
     let layers = |inner| {
-        let limit = RateLimitLayer::per_client(Quota::per_minute(600));
+        let limit = RateLimitLayer::per_client(Quota::per_minute(600).unwrap());
         AuthLayer::new(jwt.clone()).layer(limit.layer(require_scopes(["todo:read"]).layer(inner)))
     };
     let requests = || [with_extensions(&token), with_extensions(&token)];
