@@ -5,8 +5,12 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::credential::is_token;
+use crate::credential::charset::is_token;
 use crate::error::Reason;
+
+/// What a 401 names as the protected space, unless [`AuthLayer::realm`](crate::AuthLayer::realm) says better. A challenge must carry a parameter (RFC
+/// 6750 §3).
+pub(crate) const DEFAULT_REALM: &str = "api";
 
 /// One challenge (RFC 9110 §11.6.1): a scheme and its parameters, each at most once, each quoted.
 ///

@@ -87,6 +87,7 @@
 
 #[cfg(feature = "api-keys")]
 pub mod api_key;
+mod authenticator;
 pub mod authn;
 pub mod authz;
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
@@ -96,7 +97,7 @@ mod base62;
 #[cfg(any(feature = "jwt", feature = "api-keys", all(feature = "redis", feature = "rate-limit")))]
 mod breaker;
 mod challenge;
-mod charset;
+mod context;
 mod credential;
 mod error;
 mod excerpt;
@@ -117,6 +118,7 @@ pub mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
 pub mod reject;
+mod revocation;
 mod scope;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -124,12 +126,14 @@ mod store;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod time;
+mod verdict;
 
 #[cfg(feature = "api-keys")]
 pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
     MemoryApiKeyStore, NewApiKey,
 };
+pub use authenticator::{AuthFuture, Authenticator, Match, Or};
 #[cfg(feature = "api-keys")]
 pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
 #[cfg(feature = "introspection")]
@@ -143,14 +147,12 @@ pub use authn::signed_request::{
     ClientSecret, ClientSecrets, MemoryClientSecrets, MemorySingleUse, SignedRequestAuthenticator,
     SignedRequestAuthenticatorBuilder, SigningClient, SingleUse, SingleUseToken, Spend,
 };
-pub use authn::{
-    Auth, AuthBody, AuthFuture, AuthLayer, Authenticator, BodyAuth, BodyAuthLayer, Mark, Match,
-    MemoryRevocations, Or, RequestContext, Reuse, Revocations, RevocationsFull, Verdict,
-};
+pub use authn::{Auth, AuthBody, AuthLayer, BodyAuth, BodyAuthLayer};
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
 #[cfg(any(feature = "jwt", feature = "api-keys"))]
 pub use breaker::BreakerState;
 pub use challenge::Challenge;
+pub use context::RequestContext;
 pub use credential::{Credential, Presentation};
 pub use error::{AuthError, AuthErrorKind, Blame, ConfigError, Reason};
 #[cfg(feature = "jwt")]
@@ -176,6 +178,7 @@ pub use redis::RedisSingleUse;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisRevocations, RedisRevocationsStatus};
 pub use reject::{EmptyBody, Reject, problem_json};
+pub use revocation::{Mark, MemoryRevocations, Revocations, RevocationsFull};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
@@ -186,6 +189,7 @@ pub use sql::{
 };
 pub use store::{StoreAnswer, StoreError, StoreFuture};
 pub use time::{Clock, SystemClock};
+pub use verdict::{Reuse, Verdict};
 
 /// What you may want to do, step by step.
 #[cfg(all(feature = "sqlite", any(doc, doctest)))]

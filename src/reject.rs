@@ -18,8 +18,7 @@ use http::header::{
 use http::{HeaderValue, Response};
 use pin_project_lite::pin_project;
 
-use crate::authn::DEFAULT_REALM;
-use crate::challenge::{Challenge, Offered};
+use crate::challenge::{Challenge, DEFAULT_REALM, Offered};
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::scope::ScopeSet;
 use crate::time::OncePerSecond;

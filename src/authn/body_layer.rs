@@ -24,6 +24,18 @@ pub struct BodyAuthLayer<A, R = EmptyBody> {
     limit: usize,
 }
 
+impl<A, R> AuthLayer<A, R> {
+    /// Makes a layer that reads the body of a request, up to `limit` bytes, where the credential is bound to it, as those of a
+    /// [`SignedRequestAuthenticator`](crate::SignedRequestAuthenticator) may be. A longer one is answered 413; other requests pass
+    /// with their body unread. The last setting to make: the service beneath sees an [`AuthBody`](crate::AuthBody).
+    ///
+    /// How long a caller may take to send it is the server's to limit.
+    #[must_use]
+    pub fn read_body(self, limit: usize) -> BodyAuthLayer<A, R> {
+        BodyAuthLayer::new(self, limit)
+    }
+}
+
 impl<A, R> BodyAuthLayer<A, R> {
     pub(super) const fn new(layer: AuthLayer<A, R>, limit: usize) -> Self {
         Self { layer, limit }

@@ -3,10 +3,10 @@
 use http::Request;
 #[cfg(feature = "rate-limit")]
 use {
-    super::verifier::Landing,
     crate::error::{AuthErrorKind, Reason},
     crate::flight::runtime,
     crate::peer::peer_addr,
+    crate::principal::origin::Landing,
     crate::proxies::TrustedProxies,
     crate::rate_limit::{MemoryRateLimits, Quota, RateKey},
     crate::time::Clock,
@@ -19,8 +19,8 @@ use {
     tokio::time::timeout,
 };
 
-use super::verifier::JudgedLater;
 use crate::error::AuthError;
+use crate::principal::origin::JudgedLater;
 
 /// Attempts that are followed to their end at once, after their callers have gone away.
 #[cfg(feature = "rate-limit")]

@@ -6,26 +6,22 @@ use std::sync::Arc;
 use http::Response;
 use tower_layer::Layer;
 
-use super::body_layer::BodyAuthLayer;
-use super::cache::Bytes;
-use super::memory::Memory;
-use super::or::once_each;
 use super::service::Auth;
 use super::settings::Settings;
-use super::verifier::Verifier;
-use super::{Authenticator, Revocations};
-use crate::challenge::{Challenge, Offered};
+use crate::authenticator::Authenticator;
+use crate::authenticator::or::once_each;
+use crate::challenge::{Challenge, DEFAULT_REALM, Offered};
 use crate::error::AuthError;
 #[cfg(feature = "rate-limit")]
 use crate::proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::Quota;
 use crate::reject::EmptyBody;
+use crate::revocation::Revocations;
 use crate::scope::SharedRule;
-
-/// What a 401 names as the protected space, unless [`AuthLayer::realm`] says better. A challenge must carry a parameter (RFC
-/// 6750 §3).
-pub(crate) const DEFAULT_REALM: &str = "api";
+use crate::verdict::cache::Bytes;
+use crate::verdict::state::Memory;
+use crate::verdict::verifier::Verifier;
 
 /// Authenticates every request that passes: inserts the [`Principal`](crate::Principal), or refuses.
 ///
@@ -180,16 +176,6 @@ impl<A, R> AuthLayer<A, R> {
         R: Clone,
     {
         self.change(|settings| settings.optional = true)
-    }
-
-    /// Makes a layer that reads the body of a request, up to `limit` bytes, where the credential is bound to it, as those of a
-    /// [`SignedRequestAuthenticator`](crate::SignedRequestAuthenticator) may be. A longer one is answered 413; other requests pass
-    /// with their body unread. The last setting to make: the service beneath sees an [`AuthBody`](crate::AuthBody).
-    ///
-    /// How long a caller may take to send it is the server's to limit.
-    #[must_use]
-    pub fn read_body(self, limit: usize) -> BodyAuthLayer<A, R> {
-        BodyAuthLayer::new(self, limit)
     }
 
     /// Names the protected space in all challenges; by default `api`, where an authenticator says nothing else.

@@ -9,14 +9,16 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::body::Reader;
-use super::extract::extract;
 use super::failures::Attempt;
 use super::future::{ResponseFuture, Stage};
 use super::settings::Settings;
-use super::verifier::{Demand, Judged, Origin as _};
 use super::waiting::{Later, Waiting, needs_body};
-use super::{Authenticator, RequestContext};
+use crate::authenticator::Authenticator;
+use crate::context::RequestContext;
+use crate::credential::parse::extract;
 use crate::error::Reason;
+use crate::principal::freshness::Demand;
+use crate::principal::origin::{Judged, Origin as _};
 use crate::reject::{EmptyBody, Reject};
 
 /// The service of [`AuthLayer`](super::AuthLayer).

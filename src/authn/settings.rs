@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 
-use super::calls::Outcome;
 use super::failures::{Attempt, Failures};
 use super::shared_caches::keep_private;
-use super::verifier::{Origin, Verifier};
-use super::{Anonymous, Authenticator};
+use crate::authenticator::Authenticator;
 use crate::challenge::Offered;
+use crate::context::Anonymous;
 use crate::credential::Presentation;
 use crate::error::AuthError;
-use crate::principal::{Admission, Principal};
+use crate::principal::Principal;
+use crate::principal::origin::{Admission, Origin, Outcome};
 use crate::reject::{Offer, Reject, refuse, render_from_beneath};
 use crate::time::Timestamp;
+use crate::verdict::verifier::Verifier;
 
 pub(crate) struct Settings<A, R> {
     pub(super) verifier: Arc<Verifier<A>>,
@@ -61,7 +62,7 @@ impl<A, R> Settings<A, R> {
     ) -> Result<(), AuthError> {
         // Replaces a principal that somebody else planted.
         let admission = Admission { origin: Arc::clone(&self.origin), arrival };
-        request.extensions_mut().insert(outcome?.admitted(admission));
+        request.extensions_mut().insert(Principal::admitted(outcome?, admission));
         Ok(())
     }
 

@@ -6,12 +6,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::Request;
 
-use super::RequestContext;
 use super::body::{Reader, Reading};
-use super::calls::{Outcome, RETRY_AFTER};
-use super::verifier::{Demand, Judged, JudgedLater, Landing, Origin};
+use crate::context::RequestContext;
 use crate::error::{AuthError, Reason};
 use crate::flight::MAX_VANISHED;
+use crate::principal::freshness::Demand;
+use crate::principal::origin::{Judged, JudgedLater, Landing, Origin, Outcome};
+use crate::verdict::single_flight::RETRY_AFTER;
 
 /// A request that waits, with the service that was ready for it.
 pub(crate) struct Waiting<S, B> {

@@ -12,9 +12,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ScopePolicy;
-use crate::authn::{Anonymous, Demand, Judged, Later, Oldest, RequestContext, Waiting};
+use crate::authn::{Later, Waiting};
+use crate::context::{Anonymous, RequestContext};
 use crate::error::{AuthError, Reason};
-use crate::principal::{Admission, Principal};
+use crate::principal::Principal;
+use crate::principal::freshness::{Demand, Oldest};
+use crate::principal::origin::{Admission, Judged, Outcome};
 use crate::reject::OrRefused;
 
 /// What a guard demands.
@@ -144,23 +147,18 @@ impl Demands {
     }
 
     /// Puts the fresh verdict in place of the old one, if it is one.
-    fn settle<B>(
-        &self,
-        outcome: Result<Principal, AuthError>,
-        demand: Demand,
-        request: &mut Request<B>,
-    ) -> Result<(), AuthError> {
-        let principal = outcome?;
-        if !principal.facts().terms.asked_since(demand.oldest.and_then(|oldest| oldest.instant)) {
+    fn settle<B>(&self, outcome: Outcome, demand: Demand, request: &mut Request<B>) -> Result<(), AuthError> {
+        let facts = outcome?;
+        if !facts.terms.asked_since(demand.oldest.and_then(|oldest| oldest.instant)) {
             return Err(AuthError::authority_missing());
         }
         let before = authenticated(request.extensions())?;
-        if !principal.is_same_party(before) {
+        if !facts.is_same_party(before.facts()) {
             // Something above this guard has put another credential into the request.
             return Err(Reason::CredentialRemoved.into());
         }
         let admission = before.admission().ok_or(Reason::LayerMissing)?.clone();
-        let principal = principal.admitted(admission);
+        let principal = Principal::admitted(facts, admission);
         self.policy.judge(&principal)?;
         request.extensions_mut().insert(principal);
         Ok(())

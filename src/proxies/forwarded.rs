@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::credential::is_token;
+use crate::credential::charset::is_token;
 
 /// The elements of a line, the last one first. Those that follow its grammar are found whatever stands on their left.
 pub(super) fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {

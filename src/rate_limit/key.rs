@@ -98,6 +98,14 @@ impl RateKey {
         Self([words.next().unwrap_or_default(), words.next().unwrap_or_default()])
     }
 
+    pub(super) const fn words(self) -> [u64; 2] {
+        self.0
+    }
+
+    pub(super) const fn from_words(words: [u64; 2]) -> Self {
+        Self(words)
+    }
+
     /// The 128 bits, for stores of your own.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {

@@ -31,4 +31,3 @@ pub use quota::Quota;
 pub use quotas::{NamedQuota, Quotas};
 pub use service::RateLimit;
 pub use store::{Charge, OnStoreFailure, RateLimitStore, Standing};
-pub(crate) use who::Counted;

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::RateKey;
 use super::plans::{Plan, Plans};
-use crate::authn::RequestContext;
+use crate::context::RequestContext;
 use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
+use crate::principal::rate_limit_memo::Counted;
 use crate::proxies::TrustedProxies;
 
 /// Tells callers apart.
@@ -31,13 +32,6 @@ pub(super) enum By {
 }
 
 pub(super) type KeyOf = dyn Fn(Option<&Principal>, &RequestContext<'_>) -> RateKey + Send + Sync;
-
-/// What a limit found out about a principal. A verdict that is used again remembers it, so that it need not be found out again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Counted {
-    number: u32,
-    caller: Caller,
-}
 
 /// Who spends, of which plan.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +80,8 @@ impl Who {
 
     fn found_out(&self, principal: &Principal) -> Option<Caller> {
         let counted = principal.facts().counted.get()?;
-        (counted.number == self.number && self.number != u32::MAX).then_some(counted.caller)
+        let caller = Caller { key: RateKey::from_words(counted.key), plan: counted.plan };
+        (counted.number == self.number && self.number != u32::MAX).then_some(caller)
     }
 
     fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
@@ -102,7 +97,8 @@ impl Who {
         let Some(key) = key else { return self.planned(self.address(context), Some(principal)) };
         let caller = self.planned(key, Some(principal));
         // Taken already if another limit was first.
-        let _ = principal.facts().counted.set(Counted { number: self.number, caller });
+        let counted = Counted { number: self.number, key: caller.key.words(), plan: caller.plan };
+        let _ = principal.facts().counted.set(counted);
         caller
     }
 

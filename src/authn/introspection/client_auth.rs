@@ -12,7 +12,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use super::assertion::{ASSERTION_TYPE, assertion};
-use crate::authn::extract::is_token68;
+use crate::credential::parse::is_token68;
 use crate::error::ConfigError;
 use crate::jose::{Algorithm, PrivateKey, SigningFailed};
 

@@ -29,7 +29,7 @@ use crate::error::{AuthError, Reason};
 use crate::flight::GRACE;
 use crate::keys::{Issuer, shown};
 use crate::principal::Principal;
-use crate::scope::ScopeSet;
+use crate::principal::confirmation::Confirmed;
 use crate::time::{Clock, Timestamp, UnixTime};
 
 /// Judges bearer tokens by asking the authorization server that issued them (RFC 7662).
@@ -86,15 +86,6 @@ struct Inner {
 }
 
 type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
-
-/// What an authority said about a token that it accepts.
-pub(crate) struct Confirmed {
-    pub(crate) asked: Timestamp,
-    pub(crate) subject: Option<Box<str>>,
-    /// `None` where it says nothing about scopes.
-    pub(crate) scopes: Option<ScopeSet>,
-    pub(crate) exp: Option<SystemTime>,
-}
 
 impl IntrospectionAuthenticator {
     /// Starts with the issuer, whose metadata names the endpoint unless

@@ -109,7 +109,7 @@ impl Authenticator for JwtAuthenticator {
         if context.not_before().is_some() {
             return self.confirm(credential, context);
         }
-        let time = if self.judge.own_clock.is_none() { context.time } else { None };
+        let time = if self.judge.own_clock.is_none() { context.time() } else { None };
         let now = time.unwrap_or_else(|| self.judge.now());
         match self.judge.judge(credential.bytes(), now, Patience::NONE) {
             Ok(verdict) => AuthFuture::ready(Ok(verdict)),

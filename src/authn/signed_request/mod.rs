@@ -229,7 +229,7 @@ impl Judge {
     fn now(&self, context: &RequestContext<'_>) -> SystemTime {
         match &self.own_clock {
             Some(clock) => clock.now(),
-            None => context.time.map_or_else(|| SystemClock.now(), SystemTime::from),
+            None => context.time().map_or_else(|| SystemClock.now(), SystemTime::from),
         }
     }
 }

@@ -7,9 +7,10 @@ use http::{Method, Uri};
 
 use super::claims::{Claims, Rules, Said};
 use super::secret::{ClientSecret, SigningClient};
-use crate::authn::{Mark, RequestContext};
+use crate::context::RequestContext;
 use crate::error::Reason;
 use crate::jose::{Buffers, HmacKey, Parts, Symmetric, Tag};
+use crate::revocation::Mark;
 use crate::time::UnixTime;
 
 /// Secrets that are tried for one token. More than two fit only where several change at once.

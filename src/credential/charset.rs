@@ -13,6 +13,12 @@ pub(crate) fn are_token68(bytes: &[u8]) -> bool {
     wrong == 0
 }
 
+/// RFC 9110 §5.6.2 `token`.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,16 +11,14 @@ use tokio::time::timeout;
 use super::cache::Digest;
 use crate::error::{AuthError, Reason};
 use crate::flight::{Flight, GRACE, landing, runtime};
-use crate::principal::Principal;
+use crate::principal::freshness::Demand;
+use crate::principal::origin::Outcome;
 
 /// Calls of one layer at once. Authorities are bounded more tightly by those who ask them.
 const MAX_CALLS: usize = 4096;
 
 /// When to come again after a call that went wrong.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What a call found out.
-pub(super) type Outcome = Result<Principal, AuthError>;
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The calls under way of one layer and its clones, by credential.
 #[derive(Default)]
@@ -53,6 +51,13 @@ pub(super) struct Timing {
     pub(super) asked: Instant,
     pub(super) again: bool,
     pub(super) oldest: Option<Instant>,
+}
+
+impl Timing {
+    pub(super) fn of(demand: Demand) -> Self {
+        let oldest = demand.oldest.and_then(|oldest| oldest.instant);
+        Self { asked: demand.now.instant(), again: demand.oldest.is_some(), oldest }
+    }
 }
 
 /// A call, to be waited for.

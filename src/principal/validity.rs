@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::revocations::Marks;
+use crate::revocation::Marks;
 use crate::time::{Clock, Timestamp, monotonic_nanos};
 
 /// On which terms a verdict may be used again. By default it may not.
@@ -20,7 +20,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn hold(&self, now: Timestamp) -> bool {
+    pub(crate) fn hold(&self, now: Timestamp) -> bool {
         self.lasts.is_some_and(|end| now.is_before(end))
             && self.lease.as_ref().is_none_or(|lease| lease.holds(now))
     }
@@ -31,7 +31,7 @@ impl Terms {
     }
 
     /// Whether it may serve, while the authority is away, although its time is over; counts that it does.
-    pub(super) fn serve_stale(&self, now: Timestamp) -> bool {
+    pub(crate) fn serve_stale(&self, now: Timestamp) -> bool {
         let (Some(grace), Some(end)) = (&self.grace, self.lasts) else { return false };
         let serves = now.is_before(end.saturating_add(grace.time));
         if serves {

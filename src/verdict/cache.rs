@@ -8,22 +8,22 @@ use highway::{HighwayHash, HighwayHasher, Key};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use super::extract::Found;
+use crate::credential::parse::Found;
 use crate::error::AuthError;
-use crate::principal::Facts;
+use crate::principal::record::Facts;
 use crate::time::Timestamp;
 
 /// Bytes that a layer may use for what it remembers.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes {
-    pub(super) verdicts: u64,
-    pub(super) refusals: u64,
+pub(crate) struct Bytes {
+    pub(crate) verdicts: u64,
+    pub(crate) refusals: u64,
 }
 
 impl Bytes {
     /// Some fifty thousand verdicts of the usual size. Refusals have a cache of their own, so that no flood of garbage drives out
     /// what was accepted.
-    pub(super) const DEFAULT: Self = Self { verdicts: 32 * 1024 * 1024, refusals: 4 * 1024 * 1024 };
+    pub(crate) const DEFAULT: Self = Self { verdicts: 32 * 1024 * 1024, refusals: 4 * 1024 * 1024 };
 }
 
 /// What the cache itself needs for an entry: the key, its place in the table and in the order of eviction.

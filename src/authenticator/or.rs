@@ -2,35 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{AuthFuture, Authenticator, Match, RequestContext};
+use super::future::AuthFuture;
+use super::{Authenticator, Match, Or, Side};
 use crate::challenge::Challenge;
+use crate::context::RequestContext;
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::time::Clock;
 
-/// Judges a credential by whichever of two authenticators recognises it better; see [`Authenticator::or`].
-///
-/// If both are equally sure, the left one judges. If neither recognises it, it is refused. One that does not read the place
-/// where the credential stood never judges it; if that one is certain of it, only another does who is certain too: an API key that is sent as a bearer
-/// token is not for the authorization server to see.
-#[derive(Clone, Debug)]
-pub struct Or<A, B> {
-    left: Side<A>,
-    right: Side<B>,
-}
-
-#[derive(Clone, Debug)]
-struct Side<A> {
-    authenticator: A,
-    presentations: Vec<Presentation>,
-}
-
 impl<A: Authenticator> Side<A> {
-    fn new(authenticator: A) -> Self {
-        let presentations = authenticator.presentations();
-        Self { authenticator, presentations }
-    }
-
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
         let reads = self.presentations.contains(credential.presentation());
         match self.authenticator.recognizes(credential) {
@@ -38,12 +18,6 @@ impl<A: Authenticator> Side<A> {
             Match::Generic if !reads => Match::No,
             matched => matched,
         }
-    }
-}
-
-impl<A: Authenticator, B: Authenticator> Or<A, B> {
-    pub(super) fn new(left: A, right: B) -> Self {
-        Self { left: Side::new(left), right: Side::new(right) }
     }
 }
 
@@ -81,7 +55,7 @@ fn union<T: Clone + PartialEq>(left: &[T], right: &[T]) -> Vec<T> {
 }
 
 /// Leaves out what is there already.
-pub(super) fn once_each<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+pub(crate) fn once_each<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     items.into_iter().fold(Vec::new(), |mut kept, item| {
         if !kept.contains(&item) {
             kept.push(item);

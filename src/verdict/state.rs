@@ -8,18 +8,19 @@ use tokio::time::timeout;
 
 use super::Verdict;
 use super::cache::{Bytes, Digest, VerdictCache};
-use super::calls::{Calls, Outcome, RETRY_AFTER, Sent};
-use super::future::BoxedVerdict;
-use super::revocations::{Mark, Marks, Revocations};
-use super::verifier::Demand;
+use super::single_flight::{Calls, RETRY_AFTER, Sent, Timing};
+use crate::authenticator::BoxedVerdict;
 use crate::error::{AuthError, AuthErrorKind, Reason};
-use crate::principal::Principal;
+use crate::principal::freshness::Demand;
+use crate::principal::origin::Outcome;
+use crate::principal::record::Facts;
+use crate::revocation::{Mark, Revocations};
 use crate::time::{Clock, Timestamp};
 
-pub(super) struct Memory {
-    pub(super) bytes: Bytes,
+pub(crate) struct Memory {
+    pub(crate) bytes: Bytes,
     /// The clock of the authenticator, if it is not the system's.
-    pub(super) own_clock: Option<Arc<dyn Clock>>,
+    pub(crate) own_clock: Option<Arc<dyn Clock>>,
     pub(super) cache: Option<VerdictCache>,
     pub(super) calls: Calls,
     /// Counts credentials that an authority refused when it was asked again.
@@ -36,18 +37,18 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Makes a principal of what the authenticator said, on its terms. Runs no code of others.
+    /// Makes facts of what the authenticator said, on its terms. Runs no code of others.
     pub(super) fn conclude(&self, result: Result<Verdict, AuthError>) -> Outcome {
         result.map(|verdict| {
             let token = self.revocable.as_ref().map(|(_, token)| *token);
-            verdict.into_principal(self.demand.now, token)
+            verdict.into_facts(self.demand.now, token)
         })
     }
 }
 
 impl Memory {
     /// `places`: of how many presentations the layer reads credentials.
-    pub(super) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, bytes: Bytes) -> Self {
+    pub(crate) fn new(own_clock: Option<Arc<dyn Clock>>, places: usize, bytes: Bytes) -> Self {
         let cache = (bytes.verdicts > 0).then(|| VerdictCache::new(places, bytes));
         Self { bytes, own_clock, cache, calls: Calls::default(), withdrawn: AtomicU64::new(0) }
     }
@@ -73,7 +74,7 @@ impl Memory {
         };
         let (owner, case) = (Arc::downgrade(self), case.clone());
         let landed = || self.landed(digest, demand);
-        self.calls.send(digest, limit, demand.timing(), landed, |number| {
+        self.calls.send(digest, limit, Timing::of(demand), landed, |number| {
             let crashed_of = Weak::clone(&owner);
             let work = async move {
                 let late = |_| Err(AuthError::unavailable(RETRY_AFTER));
@@ -98,7 +99,7 @@ impl Memory {
         match cache.verdict(digest) {
             Some(facts) => {
                 let fresh = oldest.is_none_or(|oldest| facts.is_since(oldest));
-                (fresh && facts.terms.hold(now)).then(|| Ok(Principal::from_facts(facts)))
+                (fresh && facts.terms.hold(now)).then_some(Ok(facts))
             }
             None if oldest.is_none() => cache.refusal(digest, now).map(Err),
             None => None,
@@ -108,40 +109,38 @@ impl Memory {
     /// What concerns the request alone: whether the credential was called back, and whether an old verdict will do where nobody
     /// could judge.
     pub(super) fn finish(&self, case: &Case, outcome: Outcome) -> Outcome {
-        let principal = match outcome {
+        let facts = match outcome {
             Err(error) if error.kind() == AuthErrorKind::Unavailable && case.demand.oldest.is_none() => {
                 self.stale(case).ok_or(error)
             }
             outcome => outcome,
         }?;
         if let Some((list, token)) = &case.revocable {
-            let revoked = match &principal.facts().terms.marks {
+            let revoked = match &facts.terms.marks {
                 Some(marks) => marks.are_revoked(&**list),
-                None => Marks::of(*token, &principal).are_revoked(&**list),
+                None => facts.marks(*token).are_revoked(&**list),
             };
             if revoked {
                 return Err(Reason::TokenRevoked.into());
             }
         }
-        Ok(principal)
+        Ok(facts)
     }
 
-    fn stale(&self, case: &Case) -> Option<Principal> {
+    fn stale(&self, case: &Case) -> Option<Arc<Facts>> {
         let facts = self.cache.as_ref()?.verdict(case.digest?)?;
         let now = self.now();
         // What was called back does not come again because nobody can be asked.
         let ended = facts.terms.lease.as_ref().is_some_and(|lease| lease.has_ended());
         let expired = ended || facts.expires_at().is_some_and(|time| time <= now.wall());
-        (!expired && facts.terms.serve_stale(now)).then(|| Principal::from_facts(facts))
+        (!expired && facts.terms.serve_stale(now)).then_some(facts)
     }
 
     /// Keeps what may be used again. What is on a list of revocations is kept too: it is refused at each look.
     pub(super) fn remember(&self, case: &Case, outcome: &Outcome) {
         let (Some(cache), Some(digest)) = (&self.cache, case.digest) else { return };
         match outcome {
-            Ok(principal) if principal.facts().terms.lasts.is_some() => {
-                cache.accept(digest, Arc::clone(principal.facts()));
-            }
+            Ok(facts) if facts.terms.lasts.is_some() => cache.accept(digest, Arc::clone(facts)),
             Ok(_) => {}
             Err(error) if error.kind() == AuthErrorKind::InvalidToken => {
                 if case.demand.oldest.is_some() {

@@ -3,8 +3,8 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::charset::are_token68;
-use crate::credential::{Credential, Presentation, is_token};
+use super::charset::{are_token68, is_token};
+use super::{Credential, Presentation};
 use crate::error::Reason;
 
 /// No scheme in the field comes near this; authenticators have tighter limits of their own. Bytes of one header value.
@@ -107,7 +107,7 @@ fn is_key_text(bytes: &[u8]) -> bool {
 }
 
 /// RFC 9110 §11.2 `token68`, which is the `b64token` of RFC 6750.
-pub(super) fn is_token68(bytes: &[u8]) -> bool {
+pub(crate) fn is_token68(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = bytes.get(..bytes.len().saturating_sub(padding)).unwrap_or_default();
     !body.is_empty() && are_token68(body)

@@ -14,7 +14,6 @@ pub use memory::{MemoryRevocations, RevocationsFull};
 pub(crate) use memory::{RevocationsEntry, SLACK};
 
 use crate::credential::looks_like_jwt;
-use crate::principal::Principal;
 
 /// Says whether a credential was called back: see [`AuthLayer::revocations`](crate::AuthLayer::revocations).
 ///
@@ -43,7 +42,8 @@ pub trait Revocations: Send + Sync + 'static {
 /// Something by which credentials can be called back: the SHA-256 of a kind, an authority and a value, each with its length.
 ///
 /// The hash has no key, so that all processes come to the same mark for the same thing, and none needs to keep or to send the
-/// thing itself. The authority is [`Principal::issuer`], or [`Principal::method`] where there is no issuer.
+/// thing itself. The authority is [`Principal::issuer`](crate::Principal::issuer), or
+/// [`Principal::method`](crate::Principal::method) where there is no issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark([u8; 32]);
 
@@ -94,7 +94,7 @@ impl Mark {
     }
 
     /// Lengths are 64-bit, big-endian.
-    pub(in crate::authn) fn of(kind: &str, authority: &str, value: &str) -> Self {
+    pub(crate) fn of(kind: &str, authority: &str, value: &str) -> Self {
         let mut hash = Sha256::new();
         for part in [kind, authority, value] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -137,14 +137,19 @@ fn name(value: Option<Value>) -> Option<String> {
 }
 
 impl Marks {
-    pub(super) fn of(token: Mark, principal: &Principal) -> Self {
-        let names: Names = principal.claims().unwrap_or_default();
-        let authority = principal.issuer().unwrap_or_else(|| principal.method());
+    pub(crate) fn new(
+        token: Mark,
+        authority: &str,
+        subject: Option<&str>,
+        client: Option<&str>,
+        claims: Option<&[u8]>,
+    ) -> Self {
+        let names: Names = claims.and_then(|claims| serde_json::from_slice(claims).ok()).unwrap_or_default();
         let named = [
             name(names.jti).map(|jti| Mark::jti(authority, &jti)),
             name(names.sid).map(|sid| Mark::session(authority, &sid)),
-            principal.subject().map(|subject| Mark::subject(authority, subject)),
-            principal.client_id().map(|client| Mark::client(authority, client)),
+            subject.map(|subject| Mark::subject(authority, subject)),
+            client.map(|client| Mark::client(authority, client)),
         ];
         let marks = std::iter::once(token).chain(named.into_iter().flatten()).collect();
         // A time that is none counts as before any.
@@ -154,7 +159,7 @@ impl Marks {
         Self { marks, issued_at }
     }
 
-    pub(super) fn are_revoked(&self, list: &dyn Revocations) -> bool {
+    pub(crate) fn are_revoked(&self, list: &dyn Revocations) -> bool {
         self.marks.iter().any(|mark| list.is_revoked(mark, self.issued_at))
     }
 
