@@ -27,6 +27,19 @@ const MAX_REUSE: Duration = Duration::from_secs(3600);
 /// A look-up by an index takes a millisecond.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+impl ApiKeyAuthenticator {
+    /// With the usual settings: `Authorization: ApiKey` and `X-API-Key`.
+    #[must_use]
+    pub fn new(keys: ApiKeys) -> Self {
+        Self { inner: Arc::new(Self::builder(keys).into_inner()) }
+    }
+
+    /// Starts with the keys of the application.
+    pub fn builder(keys: ApiKeys) -> ApiKeyAuthenticatorBuilder {
+        ApiKeyAuthenticatorBuilder::new(keys)
+    }
+}
+
 /// Builds an [`ApiKeyAuthenticator`]. Building does no I/O.
 #[must_use]
 pub struct ApiKeyAuthenticatorBuilder {
@@ -41,7 +54,7 @@ pub struct ApiKeyAuthenticatorBuilder {
 }
 
 impl ApiKeyAuthenticatorBuilder {
-    pub(super) fn new(keys: ApiKeys) -> Self {
+    fn new(keys: ApiKeys) -> Self {
         Self {
             keys,
             header: Some(HeaderName::from_static("x-api-key")),
@@ -127,7 +140,7 @@ impl ApiKeyAuthenticatorBuilder {
         Ok(ApiKeyAuthenticator { inner: Arc::new(self.into_inner()) })
     }
 
-    pub(super) fn into_inner(self) -> Inner {
+    fn into_inner(self) -> Inner {
         let clock = self.keys.own_clock().unwrap_or_else(|| Arc::new(SystemClock));
         // As long as it may take: a store that is slow is not about to fall.
         let bulkhead = Bulkhead::new("an API key could not be looked up", clock, self.timeout, self.timeout)

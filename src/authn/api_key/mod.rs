@@ -91,19 +91,6 @@ pub struct ApiKeyClaims {
     pub metadata: Map<String, Value>,
 }
 
-impl ApiKeyAuthenticator {
-    /// With the usual settings: `Authorization: ApiKey` and `X-API-Key`.
-    #[must_use]
-    pub fn new(keys: ApiKeys) -> Self {
-        Self { inner: Arc::new(Self::builder(keys).into_inner()) }
-    }
-
-    /// Starts with the keys of the application.
-    pub fn builder(keys: ApiKeys) -> ApiKeyAuthenticatorBuilder {
-        ApiKeyAuthenticatorBuilder::new(keys)
-    }
-}
-
 impl Authenticator for ApiKeyAuthenticator {
     /// Certain of what begins with the prefix; any other text with the form and the checksum of a key is barred. What stands where
     /// nothing but keys does is meant for it, too.
