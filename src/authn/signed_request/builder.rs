@@ -29,6 +29,19 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a whole token.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
+impl SignedRequestAuthenticator {
+    /// Judges the tokens of these clients, with the usual settings.
+    #[must_use]
+    pub fn new(secrets: impl ClientSecrets) -> Self {
+        Self::builder(secrets).assemble()
+    }
+
+    /// Starts with where the secrets of clients are found.
+    pub fn builder(secrets: impl ClientSecrets) -> SignedRequestAuthenticatorBuilder {
+        SignedRequestAuthenticatorBuilder::new(secrets)
+    }
+}
+
 /// Builds a [`SignedRequestAuthenticator`].
 #[must_use]
 pub struct SignedRequestAuthenticatorBuilder {
@@ -46,7 +59,7 @@ enum Store {
 }
 
 impl SignedRequestAuthenticatorBuilder {
-    pub(super) fn new(secrets: impl ClientSecrets) -> Self {
+    fn new(secrets: impl ClientSecrets) -> Self {
         Self {
             secrets: Box::new(secrets),
             rules: Rules {
@@ -139,7 +152,7 @@ impl SignedRequestAuthenticatorBuilder {
     }
 
     /// The same, where the settings are known to be right.
-    pub(super) fn assemble(self) -> SignedRequestAuthenticator {
+    fn assemble(self) -> SignedRequestAuthenticator {
         let Self { secrets, rules, single_use, timeout, clock } = self;
         let store = single_use.map(|store| match (store, &clock) {
             (Store::Given(store), _) => store,

@@ -127,19 +127,6 @@ struct Judge {
     own_clock: Option<Arc<dyn Clock>>,
 }
 
-impl SignedRequestAuthenticator {
-    /// Judges the tokens of these clients, with the usual settings.
-    #[must_use]
-    pub fn new(secrets: impl ClientSecrets) -> Self {
-        Self::builder(secrets).assemble()
-    }
-
-    /// Starts with where the secrets of clients are found.
-    pub fn builder(secrets: impl ClientSecrets) -> SignedRequestAuthenticatorBuilder {
-        SignedRequestAuthenticatorBuilder::new(secrets)
-    }
-}
-
 impl Authenticator for SignedRequestAuthenticator {
     /// Certain of three-part tokens that claim an HMAC, however long: nobody else has any business with them.
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
