@@ -39,6 +39,14 @@ const SLOW_AFTER: Duration = Duration::from_secs(2);
 /// Bytes of a whole token.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
+impl IntrospectionAuthenticator {
+    /// Starts with the issuer, whose metadata names the endpoint unless
+    /// [`endpoint`](IntrospectionAuthenticatorBuilder::endpoint) does, and with how this server proves who it is.
+    pub fn builder(issuer: Issuer, client: ClientAuth) -> IntrospectionAuthenticatorBuilder {
+        IntrospectionAuthenticatorBuilder::new(issuer, client)
+    }
+}
+
 /// Builds an [`IntrospectionAuthenticator`]. Building does no I/O.
 #[must_use]
 pub struct IntrospectionAuthenticatorBuilder {
@@ -64,7 +72,7 @@ pub struct IntrospectionAuthenticatorBuilder {
 }
 
 impl IntrospectionAuthenticatorBuilder {
-    pub(super) fn new(issuer: Issuer, client: ClientAuth) -> Self {
+    fn new(issuer: Issuer, client: ClientAuth) -> Self {
         Self {
             issuer,
             client,

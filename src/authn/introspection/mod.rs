@@ -27,7 +27,7 @@ use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, looks_like_jwt};
 use crate::error::{AuthError, Reason};
 use crate::flight::GRACE;
-use crate::keys::{Issuer, shown};
+use crate::keys::shown;
 use crate::principal::Principal;
 use crate::principal::confirmation::Confirmed;
 use crate::time::{Clock, Timestamp, UnixTime};
@@ -88,12 +88,6 @@ struct Inner {
 type Context = dyn Fn(&RequestContext<'_>) -> Parameters + Send + Sync;
 
 impl IntrospectionAuthenticator {
-    /// Starts with the issuer, whose metadata names the endpoint unless
-    /// [`endpoint`](IntrospectionAuthenticatorBuilder::endpoint) does, and with how this server proves who it is.
-    pub fn builder(issuer: Issuer, client: ClientAuth) -> IntrospectionAuthenticatorBuilder {
-        IntrospectionAuthenticatorBuilder::new(issuer, client)
-    }
-
     /// How the authority is.
     #[must_use]
     pub fn status(&self) -> IntrospectionStatus {
