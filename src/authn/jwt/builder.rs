@@ -23,6 +23,13 @@ const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of a whole token.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
+impl JwtAuthenticator {
+    /// Starts with an issuer, and the audience by which that issuer knows this server.
+    pub fn builder(issuer: Issuer, audience: impl Into<String>) -> JwtAuthenticatorBuilder {
+        JwtAuthenticatorBuilder::new(issuer, audience.into())
+    }
+}
+
 /// Builds a [`JwtAuthenticator`].
 #[derive(Debug)]
 #[must_use]
@@ -36,7 +43,7 @@ pub struct JwtAuthenticatorBuilder {
 }
 
 impl JwtAuthenticatorBuilder {
-    pub(super) fn new(issuer: Issuer, audience: String) -> Self {
+    fn new(issuer: Issuer, audience: String) -> Self {
         Self {
             issuers: vec![issuer],
             rules: Rules {

@@ -14,7 +14,7 @@ use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::jose::{Buffers, Claims, Parts, Rules, Token, Verified};
-use crate::keys::{Find, Issuer, Keys, Lack, Patience};
+use crate::keys::{Find, Keys, Lack, Patience};
 use crate::principal::Principal;
 use crate::time::{Clock, SystemClock, UnixTime};
 
@@ -68,11 +68,6 @@ pub(super) enum Stop {
 }
 
 impl JwtAuthenticator {
-    /// Starts with an issuer, and the audience by which that issuer knows this server.
-    pub fn builder(issuer: Issuer, audience: impl Into<String>) -> JwtAuthenticatorBuilder {
-        JwtAuthenticatorBuilder::new(issuer, audience.into())
-    }
-
     /// Judges as ever, and has the authority confirm it: for a route that asks for that.
     #[cfg(feature = "introspection")]
     fn confirm(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
