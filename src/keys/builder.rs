@@ -23,6 +23,19 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a document. A hundred keys of the longest kind fit.
 const MAX_DOCUMENT: usize = 256 * 1024;
 
+impl RemoteKeySet {
+    /// Keys at a known address: no discovery.
+    pub fn builder(jwks_uri: impl Into<String>) -> RemoteKeySetBuilder {
+        RemoteKeySetBuilder::new(Place::JwksUri(jwks_uri.into()))
+    }
+
+    /// Keys at the address that the metadata of `issuer` names (RFC 8414, then OpenID Connect Discovery). Metadata in which
+    /// another issuer stands is not used.
+    pub fn discover(issuer: impl Into<String>) -> RemoteKeySetBuilder {
+        RemoteKeySetBuilder::new(Place::Issuer(issuer.into()))
+    }
+}
+
 /// Builds a [`RemoteKeySet`]. Building does no I/O.
 #[must_use]
 pub struct RemoteKeySetBuilder {
@@ -36,13 +49,13 @@ pub struct RemoteKeySetBuilder {
     rsa: Algorithm,
 }
 
-pub(super) enum Place {
+enum Place {
     JwksUri(String),
     Issuer(String),
 }
 
 impl RemoteKeySetBuilder {
-    pub(super) fn new(place: Place) -> Self {
+    fn new(place: Place) -> Self {
         Self {
             place,
             http: None,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::{Place, RemoteKeySetBuilder};
 use super::cache::{Cache, Landing, Need};
 #[cfg(feature = "introspection")]
 use super::discovery::Discovery;
@@ -83,17 +82,6 @@ impl Lack {
 }
 
 impl RemoteKeySet {
-    /// Keys at a known address: no discovery.
-    pub fn builder(jwks_uri: impl Into<String>) -> RemoteKeySetBuilder {
-        RemoteKeySetBuilder::new(Place::JwksUri(jwks_uri.into()))
-    }
-
-    /// Keys at the address that the metadata of `issuer` names (RFC 8414, then OpenID Connect Discovery). Metadata in which
-    /// another issuer stands is not used.
-    pub fn discover(issuer: impl Into<String>) -> RemoteKeySetBuilder {
-        RemoteKeySetBuilder::new(Place::Issuer(issuer.into()))
-    }
-
     pub(super) const fn of(cache: Arc<Cache>) -> Self {
         Self { cache }
     }
