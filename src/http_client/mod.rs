@@ -1,21 +1,20 @@
 //! The way out: how the crate asks other servers.
 
+mod default_client;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 
+pub(crate) use self::default_client::default_client;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestClient;
-
-use crate::error::ConfigError;
 
 /// Sends one HTTP request and gives back the whole answer.
 ///
@@ -61,12 +60,4 @@ pub enum HttpError {
     /// The body is longer than the limit.
     #[error("the answer is too large")]
     TooLarge,
-}
-
-/// The client that is used unless the application brings its own.
-pub(crate) fn default_client() -> Result<Arc<dyn HttpClient>, ConfigError> {
-    #[cfg(feature = "reqwest")]
-    return ReqwestClient::new().map(|client| -> Arc<dyn HttpClient> { Arc::new(client) });
-    #[cfg(not(feature = "reqwest"))]
-    Err(ConfigError::HttpClient("bring one with `http_client`, or turn on the feature `reqwest`".into()))
 }
