@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{Request, Response, StatusCode};
 
-use super::discovery::shown;
 use super::set::SetError;
+use super::url::shown;
 use crate::error::ConfigError;
 use crate::http_client::{HttpClient, HttpError, Limits};
 

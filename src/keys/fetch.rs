@@ -9,9 +9,10 @@ use http::Response;
 use http::header::CACHE_CONTROL;
 use url::Url;
 
-use super::discovery::{Discovery, checked, shown};
+use super::discovery::Discovery;
 use super::documents::{Documents, FetchError};
 use super::set::KeySet;
+use super::url::{checked, shown};
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::discovery::shown;
+use super::url::shown;
 use super::{KeySet, Lack, Patience, RemoteKeySet};
 use crate::error::ConfigError;
 

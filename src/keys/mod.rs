@@ -9,11 +9,14 @@ mod issuer;
 mod remote;
 mod set;
 mod throttle;
+mod url;
 
-pub use builder::RemoteKeySetBuilder;
-pub(crate) use discovery::shown;
 #[cfg(feature = "introspection")]
-pub(crate) use discovery::{Discovery, checked};
+pub(crate) use self::url::checked;
+pub(crate) use self::url::shown;
+pub use builder::RemoteKeySetBuilder;
+#[cfg(feature = "introspection")]
+pub(crate) use discovery::Discovery;
 #[cfg(feature = "introspection")]
 pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};
