@@ -6,6 +6,7 @@ mod discovery;
 mod documents;
 mod fetch;
 mod issuer;
+mod lookup;
 mod remote;
 mod set;
 mod throttle;
@@ -20,7 +21,7 @@ pub(crate) use discovery::Discovery;
 #[cfg(feature = "introspection")]
 pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};
+pub(crate) use lookup::{Lack, Patience};
 pub use remote::{KeysError, KeysStatus, RemoteKeySet};
-pub(crate) use remote::{Lack, Patience};
 pub(crate) use set::Find;
 pub use set::KeySet;
