@@ -3,7 +3,7 @@
 use super::RemoteKeySet;
 use super::cache::Need;
 use super::set::KeySet;
-use crate::error::AuthError;
+use crate::error::{AuthError, Reason};
 
 /// What a token needs that is not at hand, and where to wait for it.
 #[derive(Debug)]
@@ -22,6 +22,12 @@ pub(crate) struct Patience {
     waited: bool,
 }
 
+/// Why there is no verdict, or not yet.
+pub(crate) enum Stop {
+    Refuse(Reason),
+    Wait(Lack),
+}
+
 impl Patience {
     /// Of a request that has not waited yet.
     pub(crate) const NONE: Self = Self { sent_before: None, waited: false };
@@ -32,6 +38,18 @@ impl Lack {
     pub(crate) async fn wait(self) -> Result<Patience, AuthError> {
         self.keys.cache.wait(self.need).await?;
         Ok(Patience { waited: self.patience.waited || self.need == Need::Fresh, ..self.patience })
+    }
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refuse(reason)
+    }
+}
+
+impl From<Lack> for Stop {
+    fn from(lack: Lack) -> Self {
+        Self::Wait(lack)
     }
 }
 

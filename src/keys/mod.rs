@@ -21,7 +21,7 @@ pub(crate) use discovery::Discovery;
 #[cfg(feature = "introspection")]
 pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};
-pub(crate) use lookup::{Lack, Patience};
+pub(crate) use lookup::{Lack, Patience, Stop};
 pub use remote::{KeysError, KeysStatus, RemoteKeySet};
 pub(crate) use set::Find;
 pub use set::KeySet;

@@ -5,12 +5,11 @@ use std::time::Duration;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use crate::authn::jwt::Stop;
 use crate::error::Reason;
 use crate::jose::{
     Audience, Buffers, Members, NumericDate, Opened, Parts, Repeat, Skip, Text, Typ, parse_object,
 };
-use crate::keys::{Find, Keys, Patience};
+use crate::keys::{Find, Keys, Patience, Stop};
 use crate::time::{Clock, UnixTime};
 
 /// Bytes of a signed answer.

@@ -14,7 +14,7 @@ use super::{AuthFuture, Authenticator, Match, RequestContext, Verdict};
 use crate::credential::{Credential, Presentation};
 use crate::error::{AuthError, Reason};
 use crate::jose::{Buffers, Claims, Parts, Rules, Token, Verified};
-use crate::keys::{Find, Keys, Lack, Patience};
+use crate::keys::{Find, Keys, Lack, Patience, Stop};
 use crate::principal::Principal;
 use crate::time::{Clock, SystemClock, UnixTime};
 
@@ -59,12 +59,6 @@ struct Judge {
 struct Trusted {
     id: Arc<str>,
     keys: Keys,
-}
-
-/// Why there is no verdict, or not yet.
-pub(super) enum Stop {
-    Refuse(Reason),
-    Wait(Lack),
 }
 
 impl JwtAuthenticator {
@@ -207,18 +201,6 @@ const KEYS_LIMIT: Duration = Duration::from_secs(6);
 
 /// Fresh keys, then a fetch that was under way, then one that was sent after the request arrived; and one to spare.
 const MAX_ROUNDS: u32 = 4;
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Refuse(reason)
-    }
-}
-
-impl From<Lack> for Stop {
-    fn from(lack: Lack) -> Self {
-        Self::Wait(lack)
-    }
-}
 
 impl fmt::Debug for JwtAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
