@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::documents::FetchError;
 use super::fetch::{Fetched, Source};
-use super::set::KeySet;
+use super::snapshot::{Snapshot, fresh_for};
 use super::throttle::Bucket;
 use crate::authn::Lease;
 use crate::backoff::backoff;
@@ -18,21 +18,11 @@ use crate::error::{AuthError, Reason};
 use crate::flight::{Flight, GRACE, Landed, MAX_VANISHED, landing, runtime};
 use crate::time::{Clock, OncePerSecond, SystemClock};
 
-/// For how long keys are fresh where neither the application nor the server says.
-const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
-
-/// What a server may say by `Cache-Control`: less would hammer it, more would keep removed keys alive.
-const FRESH_AT_LEAST: Duration = Duration::from_secs(60);
-const FRESH_AT_MOST: Duration = Duration::from_secs(24 * 3600);
-
 /// Requests that may wait for a fetch at once; those beyond get 503.
 const MAX_WAITING: usize = 1000;
 
 /// How long a request with a known key waits for keys that ran out while nobody came. A slow issuer delays nobody longer.
 const FRESH_WAIT: Duration = Duration::from_millis(500);
-
-/// The part of their time after which keys are refreshed ahead.
-const REFRESH_AFTER: f32 = 0.8;
 
 /// What the builder decided.
 pub(super) struct Settings {
@@ -86,18 +76,6 @@ pub(super) enum Landing {
     Failed,
 }
 
-/// The keys of one moment.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    pub(super) keys: KeySet,
-    /// The fetch that brought them.
-    pub(super) flight: u64,
-    /// Moves only when a key was removed or altered.
-    pub(super) generation: u64,
-    fetched_at: Instant,
-    fresh_for: Duration,
-}
-
 /// Why a request cannot be judged with the keys at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
@@ -118,20 +96,6 @@ impl Settings {
 impl State {
     fn under_way(&self, now: Instant) -> Option<&Fetch> {
         self.fetch.as_ref().filter(|fetch| fetch.flight.is_under_way(now))
-    }
-}
-
-impl Snapshot {
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.fetched_at)
-    }
-
-    fn is_fresh(&self, now: Instant) -> bool {
-        self.age(now) < self.fresh_for
-    }
-
-    fn refresh_after(&self) -> Duration {
-        self.fresh_for.mul_f32(REFRESH_AFTER)
     }
 }
 
@@ -368,8 +332,7 @@ impl Cache {
                 let kept = keys.replace(before.as_ref().map(|before| &before.keys), lease);
                 let generation =
                     before.as_ref().map_or(0, |before| before.generation.saturating_add(u64::from(!kept)));
-                let by_server = max_age.map(|age| age.clamp(FRESH_AT_LEAST, FRESH_AT_MOST));
-                let fresh_for = self.settings.fresh_for.or(by_server).unwrap_or(FRESH_FOR);
+                let fresh_for = fresh_for(self.settings.fresh_for, max_age);
                 let snapshot = Snapshot { keys, flight: number, generation, fetched_at: now, fresh_for };
                 snapshot.keys.extend_leases(now.checked_add(snapshot.refresh_after()));
                 self.snapshot.store(Some(Arc::new(snapshot)));

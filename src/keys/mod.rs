@@ -9,6 +9,7 @@ mod issuer;
 mod lookup;
 mod remote;
 mod set;
+mod snapshot;
 mod throttle;
 mod url;
 
