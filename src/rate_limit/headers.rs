@@ -1,12 +1,12 @@
 //! What callers are told of their quotas, in response headers.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use super::quotas::seconds;
 use super::store::Standing;
 use super::{NamedQuota, Quota, Quotas, gcra};
 use crate::time::Clock;
@@ -133,18 +133,6 @@ const fn redirects(status: StatusCode) -> bool {
     )
 }
 
-/// `"burst";q=20;w=2, "daily";q=5000;w=86400`. Names need no escape.
-pub(super) fn policy_field(quotas: &[NamedQuota]) -> Option<HeaderValue> {
-    let mut field = String::new();
-    for named in quotas {
-        let quota = named.quota();
-        let window = seconds(Duration::from_nanos(gcra::capacity(quota))).max(1);
-        let comma = if field.is_empty() { "" } else { ", " };
-        write!(field, "{comma}\"{}\";q={};w={window}", named.name(), quota.capacity()).ok()?;
-    }
-    HeaderValue::try_from(field).ok().filter(|field| !field.is_empty())
-}
-
 /// Writes `"burst";r=19;t=1, "daily";r=4999;t=18`.
 fn standing_field<'a>(standing: impl Iterator<Item = (&'a NamedQuota, u64)> + Clone) -> Option<HeaderValue> {
     // A buffer of the exact size becomes the field value without another allocation or copy.
@@ -204,11 +192,6 @@ impl LegacyNames {
         headers.insert(remaining, room.into());
         headers.insert(resets, reset.into());
     }
-}
-
-/// Rounded up.
-fn seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 fn epoch_seconds(now: SystemTime, after: Duration) -> u64 {

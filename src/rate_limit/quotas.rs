@@ -1,12 +1,13 @@
 //! The quotas of one kind of caller.
 
+use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::headers::policy_field;
-use super::{Quota, RateKey};
+use super::{Quota, RateKey, gcra};
 use crate::error::ConfigError;
 
 /// What a quota is called that was given no name.
@@ -167,6 +168,23 @@ impl<const N: usize> TryFrom<[(&'static str, Quota); N]> for Quotas {
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     (1..=MAX_NAME_LEN).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// `"burst";q=20;w=2, "daily";q=5000;w=86400`. Names need no escape.
+fn policy_field(quotas: &[NamedQuota]) -> Option<HeaderValue> {
+    let mut field = String::new();
+    for named in quotas {
+        let quota = named.quota();
+        let window = seconds(Duration::from_nanos(gcra::capacity(quota))).max(1);
+        let comma = if field.is_empty() { "" } else { ", " };
+        write!(field, "{comma}\"{}\";q={};w={window}", named.name(), quota.capacity()).ok()?;
+    }
+    HeaderValue::try_from(field).ok().filter(|field| !field.is_empty())
+}
+
+/// Returns a duration in seconds, rounded up as the headers have it.
+pub(super) fn seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 #[cfg(test)]
