@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use sha2::{Digest as _, Sha256};
 
-use super::NamedQuota;
 use crate::principal::Principal;
 
 /// Whose quota a request spends: 128 bits of a SHA-256, of fixed size whatever callers send.
@@ -113,10 +112,10 @@ impl RateKey {
         (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
     }
 
-    /// The caller's cell of one of several quotas.
-    pub(super) const fn of_quota(self, named: &NamedQuota) -> Self {
+    /// The caller's cell of the quota with this mark.
+    pub(super) const fn of_quota(self, mark: u64) -> Self {
         let [first, second] = self.0;
-        Self([first, second ^ named.mark()])
+        Self([first, second ^ mark])
     }
 
     /// A name as a number.
@@ -177,7 +176,7 @@ mod tests {
         assert_ne!(key.under(Some("gold")), key);
         assert_ne!(key.under(Some("gold")), key.under(Some("free")));
         let quotas = Quotas::from_static(["a", "b"].map(|name| (name, Quota::per_second(1).unwrap())));
-        let [a, b] = [0, 1].map(|index| key.of_quota(&quotas.as_slice()[index]));
+        let [a, b] = [0, 1].map(|index| key.of_quota(quotas.as_slice()[index].mark()));
         assert_ne!(a, b);
         assert_eq!(a.shard(7, 64), b.shard(7, 64));
     }

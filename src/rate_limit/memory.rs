@@ -180,7 +180,7 @@ impl Table {
         }
         let mut overflow = None;
         let wanted: SmallVec<[_; 2]> =
-            charge.quotas.iter().map(|named| (charge.key.of_quota(named), named.quota())).collect();
+            charge.quotas.iter().map(|named| (charge.key.of_quota(named.mark()), named.quota())).collect();
         let mut cells = self.find(&mut shard, &mut overflow, &wanted, now);
         let granted = grant(charge, cells.iter().map(|cell| (cell.backlog, cell.quota)));
         for cell in cells.iter_mut().filter(|_| granted > 0) {
@@ -258,7 +258,7 @@ impl Shard {
     /// backlog is afterwards.
     fn spend(&mut self, charge: &Charge<'_>, now: u64) -> Option<(u32, u64)> {
         let [named] = charge.quotas else { return None };
-        let due = self.cells.get_mut(&charge.key.of_quota(named))?;
+        let due = self.cells.get_mut(&charge.key.of_quota(named.mark()))?;
         let quota = named.quota();
         let mut backlog = gcra::backlog(*due, now);
         let granted = grant(charge, std::iter::once((backlog, quota)));
