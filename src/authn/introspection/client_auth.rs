@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::assertion::{ASSERTION_TYPE, assertion};
+use super::client_secret::{basic_credentials, header, joined, sound};
 use crate::credential::parse::is_token68;
 use crate::error::ConfigError;
 use crate::jose::{Algorithm, PrivateKey, SigningFailed};
@@ -185,49 +183,12 @@ impl fmt::Debug for ClientAuth {
     }
 }
 
-/// RFC 6749 appendix A knows no control characters in either; a line end comes along when a secret is read from a file.
-fn sound(setting: &'static str, id: &str, secret: Option<&str>) -> Result<(), ConfigError> {
-    let control = |text: &str| text.chars().any(char::is_control);
-    let problem = match secret {
-        _ if id.is_empty() => "the client id must not be empty",
-        _ if control(id) => "the client id holds a control character",
-        Some("") => "the secret must not be empty",
-        Some(secret) if control(secret) => "the secret holds a control character, such as a line end",
-        _ => return Ok(()),
-    };
-    // Not even the id is named: it is the secret where the two were swapped.
-    Err(ConfigError::Setting { setting, value: None, problem })
-}
-
-/// RFC 6749 §2.3.1 and appendix B, then RFC 7617 §2: after the encoding no colon is left in the id.
-fn basic_credentials(id: &str, secret: &str) -> Zeroizing<String> {
-    let encoded = |text: &str| {
-        let parts: Vec<&str> = byte_serialize(text.as_bytes()).collect();
-        joined(&parts)
-    };
-    let pair = joined(&[&encoded(id), ":", &encoded(secret)]);
-    joined(&["Basic ", &Zeroizing::new(STANDARD.encode(pair.as_bytes()))])
-}
-
-/// In one piece from the start: a string that grows leaves copies behind.
-fn joined(parts: &[&str]) -> Zeroizing<String> {
-    Zeroizing::new(parts.concat())
-}
-
-/// A header value that never shows itself, made once; its bytes are shared by all requests and wiped after the last.
-fn header(setting: &'static str, text: Zeroizing<String>) -> Result<HeaderValue, ConfigError> {
-    let problem = "cannot stand in a header field";
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))
-        .map_err(|_| ConfigError::Setting { setting, value: None, problem })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use jsonwebtoken::decode_header;
     use serde_json::Value;
 

@@ -5,6 +5,7 @@ mod assertion;
 mod authority;
 mod builder;
 mod client_auth;
+mod client_secret;
 mod exchange;
 mod signed;
 
