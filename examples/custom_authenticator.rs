@@ -4,7 +4,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::{Router, routing::get};
+use axum::Router;
+use axum::routing::get;
 use portcullis::{
     AuthError, AuthFuture, AuthLayer, Authenticator, Credential, Match, Presentation, Principal,
     RequestContext, Verdict,

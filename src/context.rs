@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
-use crate::peer::peer_addr;
-use crate::time::UnixTime;
+use crate::client_addr::peer::peer_addr;
+use crate::clock::UnixTime;
 
 /// The request, as far as judging a credential may need it.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use crate::authz::authenticated;
+use crate::authz::service::authenticated;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::principal::Principal;
 

@@ -42,7 +42,7 @@
 //!   that guess.
 //! - [`Redis`] is what several processes share: their limits (`RedisRateLimits`), their revocations (`RedisRevocations`) and
 //!   the tokens that were used (`RedisSingleUse`).
-//! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`reject`]), and
+//! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`response`]), and
 //!   [`AuthLayer::on_reject`] makes the bodies, also for what is refused beneath.
 //!
 //! # In axum
@@ -90,34 +90,25 @@ pub mod api_key;
 mod authenticator;
 pub mod authn;
 pub mod authz;
-#[cfg(any(feature = "jwt", feature = "api-keys"))]
-mod backoff;
-#[cfg(feature = "api-keys")]
-mod base62;
-#[cfg(any(feature = "jwt", feature = "api-keys", all(feature = "redis", feature = "rate-limit")))]
-mod breaker;
-mod challenge;
+mod client_addr;
+mod clock;
 mod context;
 mod credential;
 mod error;
-mod excerpt;
 #[cfg(feature = "axum")]
 pub mod extract;
-mod flight;
 #[cfg(feature = "jwt")]
 pub mod http_client;
 #[cfg(feature = "jwt")]
 mod jose;
 #[cfg(feature = "jwt")]
 pub mod keys;
-mod peer;
 mod principal;
-mod proxies;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
-pub mod reject;
+pub mod response;
 mod revocation;
 mod scope;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -125,7 +116,7 @@ mod sql;
 mod store;
 #[cfg(feature = "test-util")]
 pub mod test_util;
-mod time;
+mod upstream;
 mod verdict;
 
 #[cfg(feature = "api-keys")]
@@ -133,25 +124,25 @@ pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
     MemoryApiKeyStore, NewApiKey,
 };
-pub use authenticator::{AuthFuture, Authenticator, Match, Or};
 #[cfg(feature = "api-keys")]
-pub use authn::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
+pub use authenticator::api_key::{ApiKeyAuthenticator, ApiKeyAuthenticatorBuilder, ApiKeyClaims};
 #[cfg(feature = "introspection")]
-pub use authn::introspection::{
+pub use authenticator::introspection::{
     ClientAuth, IntrospectionAuthenticator, IntrospectionAuthenticatorBuilder, IntrospectionStatus,
 };
 #[cfg(feature = "jwt")]
-pub use authn::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
+pub use authenticator::jwt::{JwtAuthenticator, JwtAuthenticatorBuilder};
 #[cfg(feature = "jwt")]
-pub use authn::signed_request::{
+pub use authenticator::signed_request::{
     ClientSecret, ClientSecrets, MemoryClientSecrets, MemorySingleUse, SignedRequestAuthenticator,
     SignedRequestAuthenticatorBuilder, SigningClient, SingleUse, SingleUseToken, Spend,
 };
+pub use authenticator::{AuthFuture, Authenticator, Match, Or};
 pub use authn::{Auth, AuthBody, AuthLayer, BodyAuth, BodyAuthLayer};
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
-#[cfg(any(feature = "jwt", feature = "api-keys"))]
-pub use breaker::BreakerState;
-pub use challenge::Challenge;
+pub use client_addr::TrustedProxies;
+pub use client_addr::peer::PeerAddr;
+pub use clock::{Clock, SystemClock};
 pub use context::RequestContext;
 pub use credential::{Credential, Presentation};
 pub use error::{AuthError, AuthErrorKind, Blame, ConfigError, Reason};
@@ -163,9 +154,7 @@ pub use http_client::ReqwestClient;
 pub use jose::Algorithm;
 #[cfg(feature = "jwt")]
 pub use keys::{Issuer, KeySet, KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
-pub use peer::PeerAddr;
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
-pub use proxies::TrustedProxies;
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::{
     Charge, LeasedRateLimits, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas,
@@ -177,7 +166,8 @@ pub use redis::RedisRateLimits;
 pub use redis::RedisSingleUse;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisRevocations, RedisRevocationsStatus};
-pub use reject::{EmptyBody, Reject, problem_json};
+pub use response::challenge::Challenge;
+pub use response::{EmptyBody, Reject, problem_json};
 pub use revocation::{Mark, MemoryRevocations, Revocations, RevocationsFull};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -188,7 +178,8 @@ pub use sql::{
     SqlClientSecrets,
 };
 pub use store::{StoreAnswer, StoreError, StoreFuture};
-pub use time::{Clock, SystemClock};
+#[cfg(any(feature = "jwt", feature = "api-keys"))]
+pub use upstream::circuit_breaker::BreakerState;
 pub use verdict::{Reuse, Verdict};
 
 /// What you may want to do, step by step.

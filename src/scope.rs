@@ -1,12 +1,11 @@
 //! Scopes: what a credential grants, and what a route asks for.
 
-use std::fmt;
-use std::mem;
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use smallvec::SmallVec;
 
-use crate::excerpt::Excerpt;
+use crate::error::excerpt::Excerpt;
 
 /// One scope-token (RFC 6749 §3.3): visible ASCII without `"` and `\`, compared with case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

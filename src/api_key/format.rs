@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::base62;
+use super::base62;
 use crate::error::ConfigError;
 
 /// Characters of the id: 71 bits, so that a store may hold billions without two alike.

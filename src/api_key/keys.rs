@@ -9,15 +9,15 @@ use tokio::runtime::Handle;
 use super::digest::{PepperMissing, Peppers};
 use super::error::ApiKeyError;
 use super::format::{ApiKey, Prefix};
-use super::leases::Leases;
-use super::new::{NewApiKey, to_millis};
+use super::invalidation::Leases;
+use super::last_used::Uses;
+use super::new_key::{NewApiKey, to_millis};
 use super::record::{ApiKeyRecord, ApiKeyState, StoredApiKey};
 use super::store::{ApiKeyChange, ApiKeyPage, ApiKeyQuery, ApiKeyStore};
-use super::uses::Uses;
-use crate::authn::Lease;
+use crate::clock::{Clock, SystemClock};
 use crate::error::ConfigError;
+use crate::principal::validity::Lease;
 use crate::store::StoreError;
-use crate::time::{Clock, SystemClock};
 
 /// Two ids alike are a matter of chance that will not happen; three times in a row it is something else.
 const MAX_ATTEMPTS: u32 = 3;

@@ -1,21 +1,22 @@
 //! API keys: what they look like, what is kept of them, and where.
 
-mod digest;
-mod error;
-mod format;
-mod keys;
-mod leases;
-mod memory;
-mod new;
-mod record;
-mod store;
-mod uses;
+#[cfg(feature = "api-keys")]
+pub(crate) mod base62;
+pub(crate) mod digest;
+pub(crate) mod error;
+pub(crate) mod format;
+pub(crate) mod invalidation;
+pub(crate) mod keys;
+pub(crate) mod last_used;
+pub(crate) mod memory;
+pub(crate) mod new_key;
+pub(crate) mod record;
+pub(crate) mod store;
 
 pub use error::ApiKeyError;
 pub use format::ApiKey;
-pub(crate) use format::{MAX_KEY_LEN, is_key};
 pub use keys::{ApiKeys, ApiKeysBuilder, IssuedApiKey};
 pub use memory::MemoryApiKeyStore;
-pub use new::NewApiKey;
+pub use new_key::NewApiKey;
 pub use record::{ApiKeyRecord, ApiKeyState, KeyDigest, StoredApiKey};
 pub use store::{ApiKeyChange, ApiKeyCursor, ApiKeyPage, ApiKeyQuery, ApiKeyStore, ApiKeyUse, InvalidCursor};

@@ -1,17 +1,25 @@
 //! The trait of all that authenticate credentials, and those of this crate.
 
-mod future;
+#[cfg(feature = "api-keys")]
+pub(crate) mod api_key;
+pub(crate) mod future;
+#[cfg(feature = "introspection")]
+pub(crate) mod introspection;
+#[cfg(feature = "jwt")]
+pub(crate) mod jwt;
 pub(crate) mod or;
+#[cfg(feature = "jwt")]
+pub(crate) mod signed_request;
 
 use std::sync::Arc;
 
 pub use future::AuthFuture;
-pub(crate) use future::{BoxedVerdict, State};
 
-use crate::challenge::Challenge;
+use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::credential::{Credential, Presentation};
-use crate::time::Clock;
+use crate::credential::Credential;
+use crate::credential::location::Presentation;
+use crate::response::challenge::Challenge;
 
 /// Judges credentials.
 ///

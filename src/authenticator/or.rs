@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::future::AuthFuture;
 use super::{Authenticator, Match, Or, Side};
-use crate::challenge::Challenge;
+use crate::clock::Clock;
 use crate::context::RequestContext;
-use crate::credential::{Credential, Presentation};
+use crate::credential::Credential;
+use crate::credential::location::Presentation;
 use crate::error::{AuthError, Reason};
-use crate::time::Clock;
+use crate::response::challenge::Challenge;
 
 impl<A: Authenticator> Side<A> {
     fn recognizes(&self, credential: &Credential<'_>) -> Match {

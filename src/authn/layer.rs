@@ -7,16 +7,16 @@ use http::Response;
 use tower_layer::Layer;
 
 use super::service::Auth;
-use super::settings::Settings;
+use super::shared::Settings;
 use crate::authenticator::Authenticator;
 use crate::authenticator::or::once_each;
-use crate::challenge::{Challenge, DEFAULT_REALM, Offered};
+#[cfg(feature = "rate-limit")]
+use crate::client_addr::TrustedProxies;
 use crate::error::AuthError;
 #[cfg(feature = "rate-limit")]
-use crate::proxies::TrustedProxies;
-#[cfg(feature = "rate-limit")]
-use crate::rate_limit::Quota;
-use crate::reject::EmptyBody;
+use crate::rate_limit::quota::Quota;
+use crate::response::EmptyBody;
+use crate::response::challenge::{Challenge, DEFAULT_REALM, Offered};
 use crate::revocation::Revocations;
 use crate::scope::SharedRule;
 use crate::verdict::cache::Bytes;

@@ -1,25 +1,24 @@
 //! The service that authenticates.
 
-use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{fmt, mem};
 
 use http::{Request, Response};
 use tower_service::Service;
 
 use super::body::Reader;
-use super::failures::Attempt;
-use super::future::{ResponseFuture, Stage};
-use super::settings::Settings;
-use super::waiting::{Later, Waiting, needs_body};
+use super::failed_attempts::Attempt;
+use super::pending::{Later, Waiting, needs_body};
+use super::response_future::{ResponseFuture, Stage};
+use super::shared::Settings;
 use crate::authenticator::Authenticator;
 use crate::context::RequestContext;
 use crate::credential::parse::extract;
 use crate::error::Reason;
 use crate::principal::freshness::Demand;
 use crate::principal::origin::{Judged, Origin as _};
-use crate::reject::{EmptyBody, Reject};
+use crate::response::{EmptyBody, Reject};
 
 /// The service of [`AuthLayer`](super::AuthLayer).
 pub struct Auth<S, A, R = EmptyBody> {

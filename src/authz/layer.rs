@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tower_layer::Layer;
 
-use super::service::Demands;
-use super::{Require, ScopePolicy};
+use super::ScopePolicy;
+use super::service::{Demands, Require};
 use crate::scope::Scope;
 
 /// Lets a request pass if its [`Principal`](crate::Principal) meets a [`ScopePolicy`].

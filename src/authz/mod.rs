@@ -2,15 +2,13 @@
 //!
 //! Guards hang on the handler or on the route, never on a path string: what was matched is what is guarded.
 
-mod layer;
-mod service;
+pub(crate) mod layer;
+pub(crate) mod service;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use layer::{RequireLayer, require_any_of, require_authenticated, require_scopes};
-#[cfg(feature = "axum")]
-pub(crate) use service::authenticated;
 pub use service::{Require, RequireFuture};
 
 use serde_json::Value;

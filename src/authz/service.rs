@@ -12,13 +12,13 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::ScopePolicy;
-use crate::authn::{Later, Waiting};
+use crate::authn::pending::{Later, Waiting};
 use crate::context::{Anonymous, RequestContext};
 use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
 use crate::principal::freshness::{Demand, Oldest};
 use crate::principal::origin::{Admission, Judged, Outcome};
-use crate::reject::OrRefused;
+use crate::response::OrRefused;
 
 /// What a guard demands.
 #[derive(Clone, Debug)]

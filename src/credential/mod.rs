@@ -1,7 +1,7 @@
 //! What a request presented, before anybody has believed it.
 
 pub(crate) mod charset;
-mod location;
+pub(crate) mod location;
 pub(crate) mod parse;
 
 use std::fmt;

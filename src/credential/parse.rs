@@ -3,8 +3,9 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Credential;
 use super::charset::{are_token68, is_token};
-use super::{Credential, Presentation};
+use super::location::Presentation;
 use crate::error::Reason;
 
 /// No scheme in the field comes near this; authenticators have tighter limits of their own. Bytes of one header value.

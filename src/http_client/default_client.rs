@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::HttpClient;
 #[cfg(feature = "reqwest")]
-use super::ReqwestClient;
+use super::reqwest::ReqwestClient;
 use crate::error::ConfigError;
 
 /// The client that is used unless the application brings its own.

@@ -1,8 +1,8 @@
 //! The way out: how the crate asks other servers.
 
-mod default_client;
+pub(crate) mod default_client;
 #[cfg(feature = "reqwest")]
-mod reqwest;
+pub(crate) mod reqwest;
 
 use std::fmt;
 use std::future::Future;
@@ -12,9 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
-pub(crate) use self::default_client::default_client;
 #[cfg(feature = "reqwest")]
-pub use self::reqwest::ReqwestClient;
+pub use reqwest::ReqwestClient;
 
 /// Sends one HTTP request and gives back the whole answer.
 ///

@@ -2,13 +2,12 @@
 
 use std::sync::LazyLock;
 
-use base64::Engine as _;
-use base64::decoded_len_estimate;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::engine::GeneralPurpose;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use base64::engine::Simd;
 use base64::engine::general_purpose::NO_PAD;
+use base64::{Engine as _, decoded_len_estimate};
 use smallvec::SmallVec;
 
 /// Tokens are long, and decoding them byte by byte would be the largest cost beside the signature.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use serde::de::{Error as _, MapAccess};
 use smallvec::SmallVec;
 
+use super::algorithm::Algorithm;
+use super::base64url;
 use super::json::{Members, Repeat, Skip, Text, parse_object};
-use super::{Algorithm, base64url};
 use crate::error::Reason;
 
 /// Decoded bytes of a header. Real ones have a hundred or two; thumbprints and the like fit too.

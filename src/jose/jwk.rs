@@ -11,8 +11,10 @@ use aws_lc_rs::signature::{
 };
 use serde::de::MapAccess;
 
+use super::algorithm::Algorithm;
+use super::base64url;
+use super::header::MAX_KID_LEN;
 use super::json::{Fault, Members, Repeat, Skip, Text, parse_object};
-use super::{Algorithm, MAX_KID_LEN, base64url};
 
 /// A public key that may verify signatures of exactly one algorithm.
 pub(crate) struct Jwk {

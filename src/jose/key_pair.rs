@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 
-use super::Algorithm;
+use super::algorithm::Algorithm;
 
 /// A private key together with the one way in which it signs. The library wipes it when it is dropped.
 pub(crate) enum KeyPair {

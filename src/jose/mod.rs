@@ -4,38 +4,30 @@
 //! prepared once; only then is it [`Verified`]. The header never chooses how: the key fixes the algorithm, and nothing that the
 //! header points to is followed. `sign` makes tokens in our own name.
 
-mod algorithm;
+pub(crate) mod algorithm;
 pub(crate) mod base64url;
-mod claims;
-mod header;
-mod hmac;
-mod json;
-mod jwk;
+pub(crate) mod claims;
+pub(crate) mod header;
+pub(crate) mod hmac;
+pub(crate) mod json;
+pub(crate) mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
-mod key_pair;
+pub(crate) mod key_pair;
 #[cfg(feature = "introspection")]
-mod sign;
+pub(crate) mod signer;
+
 #[cfg(test)]
-mod vectors;
+mod tests;
 
 pub use algorithm::Algorithm;
-#[cfg(feature = "introspection")]
-pub(crate) use claims::{Audience, ScopeClaim};
-pub(crate) use claims::{Claims, NumericDate, Rules};
-pub(crate) use header::{Header, MAX_KID_LEN, Typ};
-pub(crate) use hmac::{HmacKey, Symmetric, Tag};
-pub(crate) use json::{Fault, Members, Repeat, Skip, Text, parse_object};
-pub(crate) use jwk::Jwk;
-#[cfg(feature = "test-util")]
-pub(crate) use key_pair::{KeyPair, Signing};
-#[cfg(feature = "introspection")]
-pub(crate) use sign::{PrivateKey, SigningFailed};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::error::Reason;
-use header::HeaderBuffer;
+use claims::{Claims, Rules};
+use header::{Header, HeaderBuffer, Typ};
+use jwk::Jwk;
 
 /// Bytes of the longest signature: RSA with 8192 bits.
 const MAX_SIGNATURE_LEN: usize = 1024;

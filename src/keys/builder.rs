@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RemoteKeySet;
-use super::cache::{Cache, Settings};
-use super::documents::Documents;
 use super::fetch::{Location, Source};
-use super::set::DEFAULT_RSA_ALGORITHM;
+use super::key_set::DEFAULT_RSA_ALGORITHM;
+use super::metadata_client::Documents;
+use super::refresh::{Cache, Settings};
+use super::remote_key_set::RemoteKeySet;
+use crate::clock::Clock;
 use crate::error::ConfigError;
-use crate::http_client::{HttpClient, Limits, default_client};
-use crate::jose::Algorithm;
-use crate::time::Clock;
+use crate::http_client::default_client::default_client;
+use crate::http_client::{HttpClient, Limits};
+use crate::jose::algorithm::Algorithm;
 
 /// For how long keys that are no longer fresh serve while they cannot be fetched.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);

@@ -8,11 +8,11 @@ use serde::de::MapAccess;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::documents::{Documents, FetchError};
+use super::metadata_client::{Documents, FetchError};
 use super::url::{checked, shown};
 use crate::error::ConfigError;
 use crate::http_client::HttpError;
-use crate::jose::{Members, Repeat, Skip, Text, parse_object};
+use crate::jose::json::{Members, Repeat, Skip, Text, parse_object};
 
 /// After this long the metadata is read again, for an address that has moved while the old one still answers.
 const METADATA_FOR: Duration = Duration::from_secs(24 * 3600);

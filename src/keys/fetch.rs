@@ -10,11 +10,11 @@ use http::header::CACHE_CONTROL;
 use url::Url;
 
 use super::discovery::Discovery;
-use super::documents::{Documents, FetchError};
-use super::set::KeySet;
+use super::key_set::KeySet;
+use super::metadata_client::{Documents, FetchError};
 use super::url::{checked, shown};
 use crate::error::ConfigError;
-use crate::jose::Algorithm;
+use crate::jose::algorithm::Algorithm;
 
 /// Where keys are.
 #[derive(Clone, Debug)]

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::key_set::KeySet;
+use super::lookup::{Lack, Patience};
+use super::remote_key_set::RemoteKeySet;
 use super::url::shown;
-use super::{KeySet, Lack, Patience, RemoteKeySet};
 use crate::error::ConfigError;
 
 /// An issuer of tokens: its identifier, and the keys that may sign in its name. A key of one issuer never verifies a token of
@@ -125,7 +127,7 @@ impl Issuer {
     ///
     /// # Errors
     /// If they cannot be fetched. An application may go on: they are fetched again when they are needed.
-    pub async fn warm_up(&self) -> Result<(), super::KeysError> {
+    pub async fn warm_up(&self) -> Result<(), super::remote_key_set::KeysError> {
         match self.remote_keys() {
             Some(keys) => keys.warm_up().await,
             None => Ok(()),

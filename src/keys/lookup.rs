@@ -1,8 +1,8 @@
 //! The search for the key of a token, which may have to wait for a fetch.
 
-use super::RemoteKeySet;
-use super::cache::Need;
-use super::set::KeySet;
+use super::key_set::KeySet;
+use super::refresh::Need;
+use super::remote_key_set::RemoteKeySet;
 use crate::error::{AuthError, Reason};
 
 /// What a token needs that is not at hand, and where to wait for it.

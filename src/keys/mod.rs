@@ -1,28 +1,19 @@
 //! The keys of issuers: parsed strictly, fetched once for all, never waited for where they are known.
 
-mod builder;
-mod cache;
-mod discovery;
-mod documents;
-mod fetch;
-mod issuer;
-mod lookup;
-mod remote;
-mod set;
-mod snapshot;
-mod throttle;
-mod url;
+pub(crate) mod builder;
+pub(crate) mod discovery;
+pub(crate) mod fetch;
+pub(crate) mod issuer;
+pub(crate) mod key_set;
+pub(crate) mod lookup;
+pub(crate) mod metadata_client;
+pub(crate) mod refresh;
+pub(crate) mod remote_key_set;
+pub(crate) mod snapshot;
+pub(crate) mod token_bucket;
+pub(crate) mod url;
 
-#[cfg(feature = "introspection")]
-pub(crate) use self::url::checked;
-pub(crate) use self::url::shown;
 pub use builder::RemoteKeySetBuilder;
-#[cfg(feature = "introspection")]
-pub(crate) use discovery::Discovery;
-#[cfg(feature = "introspection")]
-pub(crate) use documents::{Documents, FetchError};
 pub use issuer::{Issuer, Keys};
-pub(crate) use lookup::{Lack, Patience, Stop};
-pub use remote::{KeysError, KeysStatus, RemoteKeySet};
-pub(crate) use set::Find;
-pub use set::KeySet;
+pub use key_set::KeySet;
+pub use remote_key_set::{KeysError, KeysStatus, RemoteKeySet};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::set::KeySet;
+use super::key_set::KeySet;
 
 /// For how long keys are fresh where neither the application nor the server says.
 const FRESH_FOR: Duration = Duration::from_secs(10 * 60);

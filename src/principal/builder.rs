@@ -13,8 +13,8 @@ use super::Principal;
 use super::claims_text::Texts;
 use super::record::Facts;
 use super::validity::Terms;
+use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::scope::ScopeSet;
-use crate::time::{Clock as _, SystemClock, UnixTime};
 
 impl Principal {
     /// Starts a principal, for an [`Authenticator`](crate::Authenticator) of your own. `method` names that authenticator.

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::clock::Timestamp;
 use crate::scope::ScopeSet;
-use crate::time::Timestamp;
 
 /// What an authority said about a token that it accepts.
 pub(crate) struct Confirmed {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::time::Timestamp;
+use crate::clock::Timestamp;
 
 /// What a request wants of its verdict.
 #[derive(Clone, Copy)]

@@ -1,11 +1,11 @@
 //! The authenticated party: plain data that every layer uses.
 
-mod builder;
-mod claims_text;
+pub(crate) mod builder;
+pub(crate) mod claims_text;
 #[cfg(feature = "introspection")]
 pub(crate) mod confirmation;
 pub(crate) mod freshness;
-mod id;
+pub(crate) mod id;
 pub(crate) mod origin;
 #[cfg(feature = "rate-limit")]
 pub(crate) mod rate_limit_memo;

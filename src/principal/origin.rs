@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::freshness::Demand;
 use super::record::Facts;
+use crate::clock::Timestamp;
 use crate::context::RequestContext;
 use crate::error::AuthError;
 use crate::scope::Rule;
-use crate::time::Timestamp;
 
 /// Who let it in, and when that began.
 #[derive(Clone)]

@@ -12,9 +12,9 @@ use super::freshness::Oldest;
 #[cfg(feature = "rate-limit")]
 use super::rate_limit_memo::Counted;
 use super::validity::Terms;
+use crate::clock::{Timestamp, UnixTime};
 use crate::revocation::{Mark, Marks};
 use crate::scope::ScopeSet;
-use crate::time::{Timestamp, UnixTime};
 
 /// The cached facts about a principal, with the conditions under which they may be used again.
 #[derive(Clone)]

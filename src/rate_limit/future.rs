@@ -10,9 +10,9 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::limit::{Limit, Refusal, Told};
+use super::caller::Caller;
+use super::limiter::{Limit, Refusal, Told};
 use super::store::Standing;
-use super::who::Caller;
 use crate::store::StoreFuture;
 
 pin_project! {

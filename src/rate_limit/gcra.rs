@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::Quota;
+use super::quota::Quota;
 
 /// The backlog of a quota of which nothing is left.
 pub(super) fn capacity(quota: Quota) -> u64 {

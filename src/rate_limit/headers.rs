@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::quotas::seconds;
+use super::gcra;
+use super::quota::Quota;
+use super::quotas::{NamedQuota, Quotas, seconds};
 use super::store::Standing;
-use super::{NamedQuota, Quota, Quotas, gcra};
-use crate::time::Clock;
+use crate::clock::Clock;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -151,7 +151,8 @@ impl std::fmt::Debug for RateKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate_limit::{Quota, Quotas};
+    use crate::rate_limit::quota::Quota;
+    use crate::rate_limit::quotas::Quotas;
 
     #[test]
     fn parties_are_kept_apart() {

@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::events::{Events, RateLimitStatus};
+use super::caller::{By, Who};
 use super::headers::RateLimitHeaders;
-use super::limit::Limit;
-use super::memory::MemoryRateLimits;
+use super::key::RateKey;
+use super::limiter::Limit;
+use super::metrics::{Events, RateLimitStatus};
 use super::plans::{PlanBy, Plans};
+use super::quotas::Quotas;
 use super::service::RateLimit;
+use super::store::memory::MemoryRateLimits;
 use super::store::{OnStoreFailure, RateLimitStore};
-use super::who::{By, Who};
-use super::{Quotas, RateKey};
-use crate::authn::RequestContext;
+use crate::client_addr::TrustedProxies;
+use crate::clock::Clock;
+use crate::context::RequestContext;
 use crate::error::ConfigError;
 use crate::principal::Principal;
-use crate::proxies::TrustedProxies;
-use crate::time::Clock;
 
 /// Refuses with 429 and `Retry-After` what comes too often, and tells everybody how they stand
 /// ([`RateLimitHeaders`](super::RateLimitHeaders)).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Quotas;
+use super::quotas::Quotas;
 use crate::principal::Principal;
 
 /// The quotas of all plans.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Quota, RateKey, gcra};
+use super::gcra;
+use super::key::RateKey;
+use super::quota::Quota;
 use crate::error::ConfigError;
 
 /// What a quota is called that was given no name.

@@ -1,16 +1,15 @@
 //! The service that limits.
 
-use std::fmt;
-use std::mem;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::{fmt, mem};
 
 use http::{Request, Response};
 use tower_service::Service;
 
 use super::future::{RateLimitFuture, Stage, Waiting};
-use super::limit::{Checked, Limit};
+use super::limiter::{Checked, Limit};
 
 /// The service of [`RateLimitLayer`](super::RateLimitLayer).
 #[derive(Clone)]

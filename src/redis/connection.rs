@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls-aws-lc")]
-use ::redis::TlsCertificates;
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use ::redis::{
+use redis::TlsCertificates;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
 };
 use rustls::crypto::CryptoProvider;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::ConfigError;
 use crate::store::StoreError;
-use crate::time::{Clock as _, SystemClock};
 
 /// What our keys begin with, unless [`Redis::namespace`] says otherwise.
 const NAMESPACE: &str = "portcullis";

@@ -1,11 +1,11 @@
 //! What processes share in Redis.
 
-mod connection;
+pub(crate) mod connection;
 #[cfg(feature = "rate-limit")]
-mod rate_limits;
-mod revocations;
+pub(crate) mod rate_limits;
+pub(crate) mod revocations;
 #[cfg(feature = "jwt")]
-mod single_use;
+pub(crate) mod single_use;
 
 use std::fmt::Write as _;
 

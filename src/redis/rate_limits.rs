@@ -4,15 +4,14 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::{Script, ScriptInvocation};
+use redis::{Script, ScriptInvocation};
 use tokio::time::timeout;
 
-use super::Redis;
-use super::connection::store_error;
-use crate::breaker::{Breaker, Role};
-use crate::rate_limit::{Charge, RateLimitStore, Standing};
+use super::connection::{Redis, store_error};
+use crate::clock::{Clock, SystemClock};
+use crate::rate_limit::store::{Charge, RateLimitStore, Standing};
 use crate::store::{StoreAnswer, StoreError};
-use crate::time::{Clock, SystemClock};
+use crate::upstream::circuit_breaker::{Breaker, Role};
 
 /// How long a request may wait for the answer.
 const DEADLINE: Duration = Duration::from_millis(50);

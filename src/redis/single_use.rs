@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::redis::{Cmd, RedisError, cmd};
+use redis::{Cmd, RedisError, cmd};
 
-use super::connection::store_error;
-use super::{Redis, hex};
-use crate::authn::signed_request::{SingleUse, SingleUseToken, Spend};
+use super::connection::{Redis, store_error};
+use super::hex;
+use crate::authenticator::signed_request::replay::{SingleUse, SingleUseToken, Spend};
+use crate::clock::{Clock, SystemClock};
 use crate::store::{StoreAnswer, StoreError};
-use crate::time::{Clock, SystemClock};
 
 /// So much longer than it must a mark stays: by so much a machine's clock may be ahead of another's.
 const SLACK: Duration = Duration::from_secs(60);

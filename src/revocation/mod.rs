@@ -1,6 +1,6 @@
 //! Calling back what is still valid: the list that a layer asks on every request, whatever is cached.
 
-mod memory;
+pub(crate) mod memory;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,8 +10,6 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use memory::{MemoryRevocations, RevocationsFull};
-#[cfg(feature = "redis")]
-pub(crate) use memory::{RevocationsEntry, SLACK};
 
 use crate::credential::looks_like_jwt;
 

@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use sqlx::{Connection as _, QueryBuilder};
 
 use super::SqlStore;
-use super::columns::{KeyRow, RecordRow, cannot_be_kept, millis, nearest_millis, record_columns};
+use super::api_key_rows::{KeyRow, RecordRow, cannot_be_kept, millis, nearest_millis, record_columns};
 use super::database::{CHANGE, Database, LOOK_UP, on, within};
-use crate::api_key::{
-    ApiKeyChange, ApiKeyQuery, ApiKeyRecord, ApiKeyStore, ApiKeyUse, KeyDigest, StoredApiKey,
-};
+use crate::api_key::record::{ApiKeyRecord, KeyDigest, StoredApiKey};
+use crate::api_key::store::{ApiKeyChange, ApiKeyQuery, ApiKeyStore, ApiKeyUse};
 use crate::store::{StoreError, StoreFuture};
 
 /// Keys of which one statement notes the use: so few that PostgreSQL looks each of them up, and does not read a table of 100,000.

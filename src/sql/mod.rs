@@ -1,23 +1,26 @@
 //! Stores in SQL databases: one text of SQL for all of them, where that can be.
 
-mod api_keys;
+pub(crate) mod api_key_rows;
+pub(crate) mod api_keys;
 #[cfg(feature = "jwt")]
-mod client_secrets;
-mod columns;
-mod database;
-mod migrations;
+pub(crate) mod client_secrets;
+pub(crate) mod database;
+pub(crate) mod migrations;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 
 use std::fmt;
 
 #[cfg(feature = "jwt")]
-pub use client_secrets::{
-    ClientSecretRecord, ClientSecretsError, IssuedClientSecret, SealingKeys, SigningClientRecord,
-    SqlClientSecrets,
-};
+pub use client_secrets::SqlClientSecrets;
+#[cfg(feature = "jwt")]
+pub use client_secrets::encryption::SealingKeys;
+#[cfg(feature = "jwt")]
+pub use client_secrets::error::ClientSecretsError;
+#[cfg(feature = "jwt")]
+pub use client_secrets::record::{ClientSecretRecord, IssuedClientSecret, SigningClientRecord};
 
 use crate::store::StoreError;
 use database::Database;

@@ -17,8 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::jose::algorithm::Algorithm;
 pub(super) use crate::jose::base64url::encode;
-use crate::jose::{Algorithm, KeyPair, Signing};
+use crate::jose::key_pair::{KeyPair, Signing};
 
 /// A private key of a fake issuer, with its `kid`.
 pub struct SigningKey {

@@ -31,14 +31,17 @@
     reason = "a test kit fails loudly, as its documentation says"
 )]
 
-mod clock;
-mod http_client;
-mod key;
-mod server;
-mod token;
+pub(crate) mod clock;
+pub(crate) mod http_client;
+pub(crate) mod key;
+pub(crate) mod server;
+pub(crate) mod token;
 
 pub use clock::ManualClock;
 pub use http_client::ScriptedHttpClient;
 pub use key::SigningKey;
-pub use server::{Asked, Counts, FakeAuthorizationServer, Fault, Gate};
+pub use server::asked::Asked;
+pub use server::fault::Fault;
+pub use server::gate::Gate;
+pub use server::{Counts, FakeAuthorizationServer};
 pub use token::TokenBuilder;

@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::SigningKey;
-use super::key::encode;
-use crate::time::{Clock, SystemClock};
+use super::key::SigningKey;
+use crate::clock::{Clock, SystemClock};
+use crate::jose::base64url::encode;
 
 /// Builds a signed access token (RFC 9068). As it starts, it is valid for a minute; each setter changes one thing.
 #[derive(Clone)]

@@ -8,10 +8,10 @@ use highway::{HighwayHash, HighwayHasher, Key};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
+use crate::clock::Timestamp;
 use crate::credential::parse::Found;
 use crate::error::AuthError;
 use crate::principal::record::Facts;
-use crate::time::Timestamp;
 
 /// Bytes that a layer may use for what it remembers.
 #[derive(Clone, Copy)]

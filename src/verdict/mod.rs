@@ -8,6 +8,7 @@ pub(crate) mod verifier;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::clock::Timestamp;
 #[cfg(feature = "introspection")]
 use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
@@ -16,7 +17,6 @@ use crate::principal::confirmation::Confirmed;
 use crate::principal::record::Facts;
 use crate::principal::validity::{Grace, Lease, Terms};
 use crate::revocation::Mark;
-use crate::time::Timestamp;
 
 /// What an authenticator found out.
 #[derive(Clone, Debug)]

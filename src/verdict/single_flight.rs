@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::cache::Digest;
 use crate::error::{AuthError, Reason};
-use crate::flight::{Flight, GRACE, landing, runtime};
 use crate::principal::freshness::Demand;
 use crate::principal::origin::Outcome;
+use crate::upstream::detached::{Flight, GRACE, landing, runtime};
 
 /// Calls of one layer at once. Authorities are bounded more tightly by those who ask them.
 const MAX_CALLS: usize = 4096;

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use super::Verdict;
 use super::cache::{Bytes, Digest, VerdictCache};
 use super::single_flight::{Calls, RETRY_AFTER, Sent, Timing};
-use crate::authenticator::BoxedVerdict;
+use crate::authenticator::future::BoxedVerdict;
+use crate::clock::{Clock, Timestamp};
 use crate::error::{AuthError, AuthErrorKind, Reason};
 use crate::principal::freshness::Demand;
 use crate::principal::origin::Outcome;
 use crate::principal::record::Facts;
 use crate::revocation::{Mark, Revocations};
-use crate::time::{Clock, Timestamp};
 
 pub(crate) struct Memory {
     pub(crate) bytes: Bytes,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::cache::Digest;
 use super::single_flight::{Call, Sent, Timing};
 use super::state::{Case, Memory};
-use crate::authenticator::{Authenticator, State as Judging};
+use crate::authenticator::Authenticator;
+use crate::authenticator::future::State as Judging;
+use crate::clock::Timestamp;
 use crate::context::RequestContext;
-use crate::credential::Presentation;
+use crate::credential::location::Presentation;
 use crate::credential::parse::{Found, extract};
 use crate::error::Reason;
 use crate::principal::freshness::Demand;
@@ -15,7 +17,6 @@ use crate::principal::origin::{Judged, Landing, Origin, Outcome};
 use crate::principal::record::Facts;
 use crate::revocation::{Mark, Revocations};
 use crate::scope::{Rule, SharedRule};
-use crate::time::Timestamp;
 
 /// What judges the credentials of a layer. Clones share what they know.
 pub(crate) struct Verifier<A> {

@@ -1,10 +1,10 @@
 //! Revocations that processes share.
 
-mod reader;
-mod session;
-mod shared;
-mod there;
-mod wire;
+pub(crate) mod reader_task;
+pub(crate) mod state;
+pub(crate) mod stream_format;
+pub(crate) mod stream_snapshot;
+pub(crate) mod stream_sync;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::AbortHandle;
 
-use self::reader::Ending;
-use self::session::Session;
-use self::shared::{Debt, Shared};
-use super::Redis;
-use super::connection::store_error;
-use crate::authn::revocations::{Mark, MemoryRevocations, Revocations, RevocationsEntry, RevocationsFull};
+use super::connection::{Redis, store_error};
+use crate::clock::{Clock, SystemClock};
+use crate::revocation::memory::{MemoryRevocations, RevocationsEntry, RevocationsFull};
+use crate::revocation::{Mark, Revocations};
 use crate::store::StoreError;
-use crate::time::{Clock, SystemClock};
+use reader_task::Ending;
+use state::{Debt, Shared};
+use stream_sync::Session;
 
 /// How long the server may take to enter a revocation.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -128,7 +128,7 @@ impl RedisRevocations {
             return Err(StoreError::new(RevocationsFull));
         }
         shared.connected(true);
-        let reading = reader::read(session, Ending(Arc::clone(&shared)));
+        let reading = reader_task::read(session, Ending(Arc::clone(&shared)));
         let reader = tokio::spawn(reading).abort_handle();
         Ok(Self { owner: Arc::new(Owner { shared, reader }) })
     }
@@ -176,7 +176,7 @@ impl RedisRevocations {
         let ahead = before.and_then(|before| before.duration_since(SystemClock.now()).ok());
         let stays = shared.stays.saturating_add(ahead.unwrap_or_default());
         let debt = Debt::new(shared);
-        let command = wire::enter(&shared.stream, &RevocationsEntry { mark, before, stays });
+        let command = stream_format::enter(&shared.stream, &RevocationsEntry { mark, before, stays });
         let id: String = shared.redis.ask(&command, TIMEOUT).await?.map_err(store_error)?;
         debt.paid(&id);
         here.map_err(|full| {

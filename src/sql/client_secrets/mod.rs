@@ -1,31 +1,33 @@
 //! Secrets of clients in tables.
 
-mod error;
-mod record;
-mod rows;
-mod sealing;
-mod tables;
+pub(crate) mod encryption;
+pub(crate) mod error;
+pub(crate) mod queries;
+pub(crate) mod record;
+pub(crate) mod rows;
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-pub use error::ClientSecretsError;
-pub use record::{ClientSecretRecord, IssuedClientSecret, SigningClientRecord};
-pub use sealing::SealingKeys;
+use encryption::SealingKeys;
+use error::ClientSecretsError;
+use record::{IssuedClientSecret, SigningClientRecord};
 
-use sealing::{Place, Sealed};
-use tables::Addition;
+use encryption::{Place, Sealed};
+use queries::Addition;
 
 use super::SqlStore;
-use super::columns::millis;
+use super::api_key_rows::millis;
 use super::database::{CHANGE, Database, LOOK_UP, within};
-use crate::authn::signed_request::{ClientSecret, ClientSecrets, MAX_NAME_LEN, SigningClient};
-use crate::base62;
+use crate::api_key::base62;
+use crate::authenticator::signed_request::claims::MAX_NAME_LEN;
+use crate::authenticator::signed_request::client_store::ClientSecrets;
+use crate::authenticator::signed_request::secret::{ClientSecret, SigningClient};
+use crate::clock::{Clock as _, SystemClock};
 use crate::scope::ScopeSet;
 use crate::store::{StoreAnswer, StoreError};
-use crate::time::{Clock as _, SystemClock};
 
 /// Characters of a secret: 214 bits, and as long as the UUID with which the keys of GOV.UK Notify's clients end.
 const SECRET_LEN: usize = 36;

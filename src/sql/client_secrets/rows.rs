@@ -1,9 +1,9 @@
 //! What stands in a row about a client, and back.
 
+use super::encryption::Sealed;
 use super::record::{ClientSecretRecord, SigningClientRecord};
-use super::sealing::Sealed;
 use crate::scope::ScopeSet;
-use crate::sql::columns::{from_row, time};
+use crate::sql::api_key_rows::{from_row, time};
 use crate::store::StoreError;
 
 /// A client with one of its secrets, or with none.

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::FakeAuthorizationServer;
-use crate::test_util::key::PublicKey;
-use crate::test_util::{SigningKey, TokenBuilder};
-use crate::time::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock};
+use crate::test_util::key::{PublicKey, SigningKey};
+use crate::test_util::token::TokenBuilder;
 
 /// The answer for one token.
 #[derive(Clone, Debug)]

@@ -16,8 +16,7 @@ use super::answer::{now, verified};
 use super::asked::Asked;
 use super::endpoints::json_response;
 use super::fault::with;
-use crate::test_util::SigningKey;
-use crate::test_util::key::PublicKey;
+use crate::test_util::key::{PublicKey, SigningKey};
 
 /// RFC 7523 §2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::{content, status, with};
 use super::{FakeAuthorizationServer, State, lock};
-use crate::test_util::TokenBuilder;
+use crate::test_util::token::TokenBuilder;
 
 pub(super) fn metadata(state: &Mutex<State>, address: SocketAddr) -> Response<Full<Bytes>> {
     let mut state = lock(state);

@@ -16,11 +16,12 @@ use serde_json::Value;
 use super::answer::{Answer, Signer};
 use super::asked::Asked;
 use super::client::Refusal;
-use super::fault::{content, status};
+use super::fault::{Fault, content, status};
 use super::gate::{Gate, Hold};
-use super::{FakeAuthorizationServer, Fault, State, lock};
-use crate::test_util::key::encode;
-use crate::test_util::{SigningKey, TokenBuilder};
+use super::{FakeAuthorizationServer, State, lock};
+use crate::jose::base64url::encode;
+use crate::test_util::key::SigningKey;
+use crate::test_util::token::TokenBuilder;
 
 /// How many requests are kept for [`FakeAuthorizationServer::asked`].
 const MAX_ASKED: usize = 1000;

@@ -1,12 +1,12 @@
 //! An authorization server that does what a test tells it.
 
-mod answer;
-mod asked;
-mod client;
-mod endpoints;
-mod fault;
-mod gate;
-mod introspection;
+pub(crate) mod answer;
+pub(crate) mod asked;
+pub(crate) mod client;
+pub(crate) mod endpoints;
+pub(crate) mod fault;
+pub(crate) mod gate;
+pub(crate) mod introspection;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,16 +23,16 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use self::asked::Asked;
-use self::client::Clients;
-use self::endpoints::{jwks, metadata, token};
-pub use self::fault::Fault;
-use self::fault::status;
-pub use self::gate::Gate;
-use self::introspection::{Introspection, introspect, revoke};
-use super::{SigningKey, TokenBuilder};
-use crate::jose::Algorithm;
-use crate::keys::{Issuer, RemoteKeySet};
+use super::key::SigningKey;
+use super::token::TokenBuilder;
+use crate::jose::algorithm::Algorithm;
+use crate::keys::issuer::Issuer;
+use crate::keys::remote_key_set::RemoteKeySet;
+use client::Clients;
+use endpoints::{jwks, metadata, token};
+use fault::Fault;
+use fault::status;
+use introspection::{Introspection, introspect, revoke};
 
 /// An authorization server on loopback: discovery (RFC 8414 and OpenID Connect), a JWK Set, a token endpoint for client
 /// credentials, introspection (RFC 7662, RFC 9701) and revocation (RFC 7009). Faults are switched on and off while it runs, and

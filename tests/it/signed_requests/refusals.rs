@@ -120,8 +120,10 @@ async fn a_name_is_compared_as_it_is_meant() {
 
 #[tokio::test]
 async fn only_the_exact_form_is_read() {
-    use Reason::{ClaimsMalformed, HeaderMalformed, MemberDuplicated, SignatureMalformed, TokenEncrypted};
-    use Reason::{NestingTooDeep, TokenMalformed};
+    use Reason::{
+        ClaimsMalformed, HeaderMalformed, MemberDuplicated, NestingTooDeep, SignatureMalformed,
+        TokenEncrypted, TokenMalformed,
+    };
     let scene = Scene::new();
     let (token, good) = (scene.token(), scene.token().build());
     assert_eq!(raw(&scene, &good).await, ACCEPTED);

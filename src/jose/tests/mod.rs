@@ -1,0 +1,3 @@
+//! Tests against independent vectors.
+
+mod vectors;
