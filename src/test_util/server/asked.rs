@@ -1,10 +1,10 @@
 //! What the server was asked.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Collected};
 use hyper::body::Incoming;
-
-use super::endpoints::read;
 
 /// A request to the introspection endpoint, as it came.
 #[derive(Clone, Debug)]
@@ -42,4 +42,8 @@ impl Asked {
         media_type.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
             && !self.form.iter().enumerate().any(twice)
     }
+}
+
+pub(super) async fn read(body: Incoming) -> Bytes {
+    body.collect().await.map(Collected::to_bytes).unwrap_or_default()
 }

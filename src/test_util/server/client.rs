@@ -11,37 +11,25 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::FakeAuthorizationServer;
-use super::answer::{now, verified};
 use super::asked::Asked;
-use super::endpoints::json_response;
-use super::fault::with;
-use crate::test_util::key::{PublicKey, SigningKey};
+use super::jwt::{now, verified};
+use super::responses::{json_response, with};
+use crate::test_util::key::PublicKey;
 
 /// RFC 7523 §2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-impl FakeAuthorizationServer {
-    /// The client that may introspect and revoke.
-    pub const CLIENT_ID: &str = "resource-server";
+pub(super) const CLIENT_ID: &str = "resource-server";
 
-    /// Its secret, for `client_secret_basic` and `client_secret_post`. Encoded as RFC 6749 §2.3.1 asks, it is another text.
-    pub const CLIENT_SECRET: &str = "s3:cr%et +/=";
+/// Encoded as RFC 6749 §2.3.1 asks, it is another text.
+pub(super) const CLIENT_SECRET: &str = "s3:cr%et +/=";
 
-    /// A bearer token that may introspect and revoke too.
-    pub const CLIENT_TOKEN: &str = "token-of-the-resource-server";
-
-    /// Lets that client authenticate with assertions by this key too (`private_key_jwt`): `iss` and `sub` name the client, `aud`
-    /// the issuer or the endpoint, `exp` lies ahead, and each `jti` comes once.
-    pub fn trust_client_key(&self, key: &SigningKey) {
-        self.state().clients.keys.push(key.public());
-    }
-}
+pub(super) const CLIENT_TOKEN: &str = "token-of-the-resource-server";
 
 /// The keys of the client, and the assertions that came.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    keys: Vec<Arc<PublicKey>>,
+    pub(super) keys: Vec<Arc<PublicKey>>,
     seen: HashSet<String>,
 }
 
@@ -63,7 +51,7 @@ impl Clients {
         let id = asked.field("client_id");
         let known = match (header, asked.field("client_secret"), asked.field("client_assertion")) {
             (Some(header), None, None) => header.to_str().is_ok_and(is_client),
-            (None, Some(secret), None) => id.is_some() && secret == FakeAuthorizationServer::CLIENT_SECRET,
+            (None, Some(secret), None) => id.is_some() && secret == CLIENT_SECRET,
             (None, None, Some(assertion)) => {
                 asked.field("client_assertion_type") == Some(ASSERTION_TYPE)
                     && self.asserted(assertion, audiences).is_some()
@@ -72,14 +60,14 @@ impl Clients {
             // RFC 6749 §2.3: one method in each request.
             _ => return Err(Refusal::Request),
         };
-        let named = id.is_none_or(|id| id == FakeAuthorizationServer::CLIENT_ID);
+        let named = id.is_none_or(|id| id == CLIENT_ID);
         if known && named { Ok(()) } else { Err(Refusal::Client) }
     }
 
     fn asserted(&mut self, assertion: &str, audiences: [&str; 2]) -> Option<()> {
         let claims = verified(assertion, self.keys.iter().map(AsRef::as_ref))?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let client = Some(FakeAuthorizationServer::CLIENT_ID);
+        let client = Some(CLIENT_ID);
         let names_us = |audience: &Value| audience.as_str().is_some_and(|name| audiences.contains(&name));
         let right = text("iss") == client
             && text("sub") == client
@@ -111,14 +99,14 @@ impl Refusal {
 fn is_client(header: &str) -> bool {
     let Some((scheme, value)) = header.split_once(' ') else { return false };
     if scheme.eq_ignore_ascii_case("Bearer") {
-        return value == FakeAuthorizationServer::CLIENT_TOKEN;
+        return value == CLIENT_TOKEN;
     }
     let decoded = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
     scheme.eq_ignore_ascii_case("Basic")
         && pair.is_some_and(|(id, secret)| {
-            form_decoded(id).as_deref() == Some(FakeAuthorizationServer::CLIENT_ID)
-                && form_decoded(secret).as_deref() == Some(FakeAuthorizationServer::CLIENT_SECRET)
+            form_decoded(id).as_deref() == Some(CLIENT_ID)
+                && form_decoded(secret).as_deref() == Some(CLIENT_SECRET)
         })
 }
 

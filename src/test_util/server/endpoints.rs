@@ -7,13 +7,17 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Collected, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::fault::{content, status, with};
-use super::{FakeAuthorizationServer, State, lock};
-use crate::test_util::token::TokenBuilder;
+use super::asked::read;
+use super::responses::{json_response, status, with};
+use super::state::{State, lock};
+use crate::test_util::TokenBuilder;
+
+/// The audience of a token for which the client names no resource.
+pub(super) const AUDIENCE: &str = "https://api.example";
 
 pub(super) fn metadata(state: &Mutex<State>, address: SocketAddr) -> Response<Full<Bytes>> {
     let mut state = lock(state);
@@ -66,7 +70,7 @@ pub(super) async fn token(state: &Mutex<State>, request: Request<Incoming>) -> R
         return status(StatusCode::BAD_REQUEST);
     };
     let scope = form.get("scope").map_or("", String::as_str);
-    let audience = form.get("resource").map_or(FakeAuthorizationServer::AUDIENCE, String::as_str);
+    let audience = form.get("resource").map_or(AUDIENCE, String::as_str);
     let token = TokenBuilder::new(Arc::clone(key), &state.issuer, audience)
         .subject(client)
         .client(client)
@@ -74,12 +78,4 @@ pub(super) async fn token(state: &Mutex<State>, request: Request<Incoming>) -> R
         .expires_in(600)
         .build();
     json_response(&json!({"access_token": token, "token_type": "Bearer", "expires_in": 600, "scope": scope}))
-}
-
-pub(super) async fn read(body: Incoming) -> Bytes {
-    body.collect().await.map(Collected::to_bytes).unwrap_or_default()
-}
-
-pub(super) fn json_response(value: &Value) -> Response<Full<Bytes>> {
-    content("application/json", value.to_string())
 }

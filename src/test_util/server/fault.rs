@@ -1,9 +1,11 @@
 //! What goes wrong at an endpoint.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
+
+use super::responses::{content, status, with};
 
 /// What goes wrong at an endpoint: that of the JWK Set or that of introspection.
 #[derive(Clone, Debug)]
@@ -43,19 +45,4 @@ impl Fault {
             Self::Hang => std::future::pending().await,
         }
     }
-}
-
-pub(super) fn status(code: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = code;
-    response
-}
-
-pub(super) fn content(content_type: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    with(Response::new(Full::new(body.into())), CONTENT_TYPE, content_type)
-}
-
-pub(super) fn with<B>(mut response: Response<B>, name: http::HeaderName, value: &str) -> Response<B> {
-    response.headers_mut().insert(name, value.parse().expect("a header value"));
-    response
 }

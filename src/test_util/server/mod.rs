@@ -7,10 +7,14 @@ pub(crate) mod endpoints;
 pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod introspection;
+pub(crate) mod jwt;
+pub(crate) mod responses;
+pub(crate) mod settings;
+pub(crate) mod state;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,16 +27,17 @@ use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::key::SigningKey;
-use super::token::TokenBuilder;
+use self::client::Clients;
+use self::endpoints::{AUDIENCE, jwks, metadata, token};
+use self::fault::Fault;
+use self::introspection::{introspect, revoke};
+use self::responses::status;
+
+use self::state::{Counts, Introspection, State, lock};
+use super::{SigningKey, TokenBuilder};
 use crate::jose::algorithm::Algorithm;
 use crate::keys::issuer::Issuer;
 use crate::keys::remote_key_set::RemoteKeySet;
-use client::Clients;
-use endpoints::{jwks, metadata, token};
-use fault::Fault;
-use fault::status;
-use introspection::{Introspection, introspect, revoke};
 
 /// An authorization server on loopback: discovery (RFC 8414 and OpenID Connect), a JWK Set, a token endpoint for client
 /// credentials, introspection (RFC 7662, RFC 9701) and revocation (RFC 7009). Faults are switched on and off while it runs, and
@@ -45,38 +50,9 @@ pub struct FakeAuthorizationServer {
     running: watch::Sender<bool>,
 }
 
-#[derive(Debug)]
-struct State {
-    issuer: String,
-    keys: Vec<Arc<SigningKey>>,
-    fault: Option<Fault>,
-    delay: Duration,
-    cache_control: Option<String>,
-    /// What the metadata says otherwise, or leaves out (null).
-    metadata: Map<String, Value>,
-    clients: Clients,
-    introspection: Introspection,
-    counts: Counts,
-}
-
-/// How often each endpoint was asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Both forms of metadata.
-    pub discovery: usize,
-    /// The JWK Set.
-    pub jwks: usize,
-    /// The token endpoint.
-    pub token: usize,
-    /// Introspection, refused requests included.
-    pub introspection: usize,
-    /// Revocation, refused requests included.
-    pub revocation: usize,
-}
-
 impl FakeAuthorizationServer {
     /// The audience of the tokens that [`token`](Self::token) starts.
-    pub const AUDIENCE: &str = "https://api.example";
+    pub const AUDIENCE: &str = AUDIENCE;
 
     /// A server at a free port, with one ES256 key.
     pub async fn start() -> Self {
@@ -226,10 +202,6 @@ impl FakeAuthorizationServer {
             }
         });
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer(
