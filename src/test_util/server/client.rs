@@ -11,8 +11,8 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::asked::Asked;
 use super::jwt::{now, verified};
+use super::recorded_request::Asked;
 use super::responses::{json_response, with};
 use crate::test_util::key::PublicKey;
 

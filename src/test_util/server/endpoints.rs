@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
-use super::asked::read;
+use super::recorded_request::read;
 use super::responses::{json_response, status, with};
 use super::state::{State, lock};
 use crate::test_util::TokenBuilder;

@@ -9,9 +9,9 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::answer::{Answer, Signer};
-use super::asked::Asked;
 use super::client::Refusal;
+use super::introspection_response::{Answer, Signer};
+use super::recorded_request::Asked;
 use super::responses::{content, status};
 use super::state::{State, lock};
 use crate::test_util::SigningKey;

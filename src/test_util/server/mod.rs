@@ -1,13 +1,13 @@
 //! An authorization server that does what a test tells it.
 
-pub(crate) mod answer;
-pub(crate) mod asked;
 pub(crate) mod client;
 pub(crate) mod endpoints;
 pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod introspection;
+pub(crate) mod introspection_response;
 pub(crate) mod jwt;
+pub(crate) mod recorded_request;
 pub(crate) mod responses;
 pub(crate) mod settings;
 pub(crate) mod state;

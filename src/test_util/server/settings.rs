@@ -6,12 +6,12 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use serde_json::Value;
 
-use super::answer::{Answer, Signer};
-use super::client;
 use super::FakeAuthorizationServer;
-use super::asked::Asked;
+use super::client;
 use super::fault::Fault;
 use super::gate::Gate;
+use super::introspection_response::{Answer, Signer};
+use super::recorded_request::Asked;
 use crate::test_util::key::encode;
 use crate::test_util::{SigningKey, TokenBuilder};
 

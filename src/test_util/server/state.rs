@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, Signer};
-use super::asked::Asked;
 use super::client::Clients;
 use super::fault::Fault;
 use super::gate::Hold;
+use super::introspection_response::{Answer, Signer};
+use super::recorded_request::Asked;
 use crate::test_util::SigningKey;
 
 /// How often each endpoint was asked.
