@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use http::{Extensions, HeaderMap, Method, Uri};
 
 use crate::client_addr::peer::peer_addr;
-use crate::clock::UnixTime;
+use crate::clock::timestamp::UnixTime;
 
 /// The request, as far as judging a credential may need it.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use http::{Request, Response};
 
 use super::failed_attempts::{Attempt, Failures};
 use crate::authenticator::Authenticator;
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 use crate::context::Anonymous;
 use crate::credential::location::Presentation;
 use crate::error::AuthError;

@@ -18,7 +18,6 @@ use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
 use crate::principal::freshness::{Demand, Oldest};
 use crate::principal::origin::{Admission, Judged, Outcome};
-use crate::response::OrRefused;
 
 /// What a guard demands.
 #[derive(Clone, Debug)]
@@ -56,7 +55,7 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         // Each arm makes the future where it is returned: moving it costs as much as comparing scopes.
         match self.demands.judge(&mut request) {
-            Ok(None) => RequireFuture::done(OrRefused::Inner { future: self.inner.call(request) }),
+            Ok(None) => RequireFuture { stage: Stage::Admitted { future: self.inner.call(request) } },
             Ok(Some(later)) => {
                 // The service that said it was ready is the one that will be called; a fresh clone takes its place.
                 let clone = self.inner.clone();
@@ -66,7 +65,7 @@ where
                     stage: Stage::Waiting { waiting: Waiting::new(service, request, later), demands },
                 }
             }
-            Err(error) => RequireFuture::done(OrRefused::refused(&error)),
+            Err(error) => RequireFuture { stage: Stage::refused(&error) },
         }
     }
 }
@@ -87,13 +86,14 @@ pin_project! {
     #[project = StageProj]
     enum Stage<S, ReqBody, ResBody, F> {
         Waiting { waiting: Box<Waiting<S, ReqBody>>, demands: Arc<Demands> },
-        Done { #[pin] future: OrRefused<F, ResBody> },
+        Admitted { #[pin] future: F },
+        Refused { response: Option<Response<ResBody>> },
     }
 }
 
-impl<S: Service<Request<ReqBody>>, ReqBody, ResBody> RequireFuture<S, ReqBody, ResBody> {
-    const fn done(future: OrRefused<S::Future, ResBody>) -> Self {
-        Self { stage: Stage::Done { future } }
+impl<S, ReqBody, ResBody: Default, F> Stage<S, ReqBody, ResBody, F> {
+    fn refused(error: &AuthError) -> Self {
+        Self::Refused { response: Some(error.to_response()) }
     }
 }
 
@@ -107,17 +107,22 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let (waiting, demands) = match this.stage.as_mut().project() {
-                StageProj::Done { future } => return future.poll(cx),
-                StageProj::Waiting { waiting, demands } => (waiting, demands),
+            let next = match this.stage.as_mut().project() {
+                StageProj::Admitted { future } => return future.poll(cx),
+                StageProj::Refused { response } => match response.take() {
+                    Some(response) => return Poll::Ready(Ok(response)),
+                    None => return Poll::Pending,
+                },
+                StageProj::Waiting { waiting, demands } => {
+                    let (outcome, demand) = ready!(waiting.poll_outcome(cx));
+                    let Some(mut request) = waiting.request.take() else { return Poll::Pending };
+                    match demands.settle(outcome, demand, &mut request) {
+                        Ok(()) => Stage::Admitted { future: waiting.service.call(request) },
+                        Err(error) => Stage::refused(&error),
+                    }
+                }
             };
-            let (outcome, demand) = ready!(waiting.poll_outcome(cx));
-            let Some(mut request) = waiting.request.take() else { return Poll::Pending };
-            let future = match demands.settle(outcome, demand, &mut request) {
-                Ok(()) => OrRefused::Inner { future: waiting.service.call(request) },
-                Err(error) => OrRefused::refused(&error),
-            };
-            this.stage.set(Stage::Done { future });
+            this.stage.set(next);
         }
     }
 }

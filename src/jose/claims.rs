@@ -8,7 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAcces
 
 use super::header::Typ;
 use super::json::{Members, Repeat, Skip, Text, parse_object};
-use crate::clock::UnixTime;
+use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
 

@@ -13,7 +13,8 @@ use super::Principal;
 use super::claims_text::Texts;
 use super::record::Facts;
 use super::validity::Terms;
-use crate::clock::{Clock as _, SystemClock, UnixTime};
+use crate::clock::timestamp::UnixTime;
+use crate::clock::{Clock as _, SystemClock};
 use crate::scope::ScopeSet;
 
 impl Principal {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 use crate::scope::ScopeSet;
 
 /// What an authority said about a token that it accepts.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 
 /// What a request wants of its verdict.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::freshness::Demand;
 use super::record::Facts;
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 use crate::context::RequestContext;
 use crate::error::AuthError;
 use crate::scope::Rule;

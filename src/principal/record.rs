@@ -12,7 +12,7 @@ use super::freshness::Oldest;
 #[cfg(feature = "rate-limit")]
 use super::rate_limit_memo::Counted;
 use super::validity::Terms;
-use crate::clock::{Timestamp, UnixTime};
+use crate::clock::timestamp::{Timestamp, UnixTime};
 use crate::revocation::{Mark, Marks};
 use crate::scope::ScopeSet;
 

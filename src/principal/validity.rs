@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock::{Clock, Timestamp, monotonic_nanos};
+use crate::clock::Clock;
+use crate::clock::timestamp::{Timestamp, monotonic_nanos};
 use crate::revocation::Marks;
 
 /// On which terms a verdict may be used again. By default it may not.

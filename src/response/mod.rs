@@ -5,29 +5,24 @@
 
 pub(crate) mod cache_control;
 pub(crate) mod challenge;
+mod log;
+mod problem_json;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::slice;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING,
     WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response};
-use pin_project_lite::pin_project;
 
-use crate::clock::OncePerSecond;
-use crate::error::{AuthError, AuthErrorKind, Reason};
+pub use problem_json::problem_json;
+
+use crate::error::{AuthError, AuthErrorKind};
 use crate::scope::ScopeSet;
 use challenge::{Challenge, DEFAULT_REALM, Offered};
-
-/// The problem type of a spent quota.
-const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// Makes the body of a refusal: functions `Fn(&AuthError) -> Response<B>`, and [`EmptyBody`]. See
 /// [`AuthLayer::on_reject`](crate::AuthLayer::on_reject).
@@ -55,46 +50,6 @@ impl<B: Default> Reject<B> for EmptyBody {
     fn reject(&self, _error: &AuthError) -> Response<B> {
         Response::new(B::default())
     }
-}
-
-/// A refusal as `application/problem+json` (RFC 9457), for [`AuthLayer::on_reject`](crate::AuthLayer::on_reject): type
-/// `about:blank`, the status phrase as title, a sentence as detail, and the code of the [`Reason`] as the extension member
-/// `reason`. A quota that is spent has the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11 §5.1, with the names of the
-/// quotas as `violated-policies`.
-///
-/// ```
-/// # use portcullis::{AuthLayer, Authenticator, problem_json};
-/// # use bytes::Bytes;
-/// # use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-/// # fn with_problems<A: Authenticator>(authenticator: A) {
-/// let auth = AuthLayer::new(authenticator).on_reject(problem_json::<axum::body::Body>);
-/// # }
-/// # fn boxed<A: Authenticator>(authenticator: A) {
-/// // A body that is not made of bytes is made of one that is:
-/// let auth = AuthLayer::new(authenticator)
-///     .on_reject(|error| problem_json(error).map(|body: Full<Bytes>| -> BoxBody<Bytes, _> { body.boxed() }));
-/// # }
-/// ```
-pub fn problem_json<B: From<Bytes>>(error: &AuthError) -> Response<B> {
-    let status = error.status();
-    let mut problem = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": error.to_string(),
-        "reason": error.reason().code(),
-    });
-    if error.reason() == Reason::QuotaExceeded
-        && let Some(problem) = problem.as_object_mut()
-    {
-        let violated: Vec<&str> = error.violated_policies().collect();
-        problem.insert("type".into(), QUOTA_EXCEEDED.into());
-        problem.insert("title".into(), "Quota exceeded".into());
-        problem.insert("violated-policies".into(), violated.into());
-    }
-    let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
 }
 
 /// Marks a response that a layer has given its challenges and its body: layers further out leave it as it is.
@@ -143,7 +98,7 @@ pub(crate) fn refuse<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<
 }
 
 fn respond<B>(error: &AuthError, offer: Offer<'_>, body: &impl Reject<B>) -> Response<B> {
-    log(error);
+    log::log(error);
     let mut response = body.reject(error);
     stamp(&mut response, error, offer);
     response
@@ -219,95 +174,10 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
-fn log(error: &AuthError) {
-    static MISCONFIGURED: OncePerSecond = OncePerSecond::new();
-    let (reason, status) = (error.reason().code(), error.status().as_u16());
-    match error.reason() {
-        Reason::TypeJwtRefused => tracing::debug!(
-            target: "portcullis", reason, status,
-            "refused only for its `typ`: if this issuer does not send `at+jwt`, build the authenticator with `accept_typ_jwt()`"
-        ),
-        Reason::LayerMissing if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "a guard, limit or extractor runs where no `AuthLayer` has judged the request: put the layer around this route"
-        ),
-        Reason::AudienceMissing => tracing::debug!(
-            target: "portcullis", reason, status,
-            "refused because the authority names no audience: if it answers for the tokens of this server alone, build the introspection with `accept_missing_audience()`"
-        ),
-        Reason::JwtUnexpected => tracing::debug!(
-            target: "portcullis", reason, status,
-            "a JWT came where only opaque tokens are judged: put a `JwtAuthenticator` beside the introspection, or build that with `introspect_jwts()`"
-        ),
-        Reason::AuthorityMissing if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "a route asks for `verified_within`, and the credential's authenticator has no authority to ask: build the `JwtAuthenticator` with `with_introspection`, or take the guard away"
-        ),
-        Reason::CredentialRemoved if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "a route asks for `verified_within`, and something between the `AuthLayer` and the guard has taken the credential out of the request"
-        ),
-        Reason::BodyNeeded if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "a credential is bound to the request's body, and this `AuthLayer` does not read bodies: make it with `read_body`"
-        ),
-        Reason::CostTooHigh if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "a `RateLimitLayer` has a cost that is higher than the burst of one of its quotas"
-        ),
-        Reason::AddressMissing if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "requests are counted by address, and the server tells none: insert `PeerAddr`, or in axum serve with `into_make_service_with_connect_info::<SocketAddr>()`"
-        ),
-        Reason::PepperMissing if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status,
-            "an API key was digested with a pepper that is not there: build the `ApiKeys` with it, behind the current one"
-        ),
-        Reason::RuntimeMissing if MISCONFIGURED.allows() => tracing::error!(
-            target: "portcullis", reason, status, "keys cannot be fetched outside of a tokio runtime"
-        ),
-        _ => tracing::debug!(target: "portcullis", reason, status, "refused"),
-    }
-}
-
-pin_project! {
-    /// The response future of a guard or a limit: the inner service's, or a refusal that is ready.
-    #[project = OrRefusedProj]
-    #[must_use]
-    pub enum OrRefused<F, B> {
-        #[doc(hidden)]
-        Inner { #[pin] future: F },
-        #[doc(hidden)]
-        Refused { response: Option<Response<B>> },
-    }
-}
-
-impl<F, B: Default> OrRefused<F, B> {
-    pub(crate) fn refused(error: &AuthError) -> Self {
-        Self::Refused { response: Some(error.to_response()) }
-    }
-}
-
-impl<F, B, E> Future for OrRefused<F, B>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            OrRefusedProj::Inner { future } => future.poll(cx),
-            OrRefusedProj::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                None => Poll::Pending,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Reason;
 
     #[test]
     fn seconds_are_rounded_up_and_never_zero() {

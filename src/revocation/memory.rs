@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Mark, Revocations};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::timestamp::Timestamp;
+use crate::clock::{Clock, SystemClock};
 
 /// Entries of a list in memory, about 20 MiB.
 const CAPACITY: usize = 100_000;

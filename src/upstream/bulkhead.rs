@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::circuit_breaker::{Breaker, BreakerState, Role};
 use super::detached::runtime;
-use crate::clock::{Clock, OncePerSecond, Timestamp};
+use crate::clock::timestamp::Timestamp;
+use crate::clock::{Clock, OncePerSecond};
 use crate::error::{AuthError, Reason};
 
 /// Calls under way at once.

@@ -8,7 +8,7 @@ use highway::{HighwayHash, HighwayHasher, Key};
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 use crate::credential::parse::Found;
 use crate::error::AuthError;
 use crate::principal::record::Facts;

@@ -8,7 +8,7 @@ pub(crate) mod verifier;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 #[cfg(feature = "introspection")]
 use crate::error::{AuthError, Reason};
 use crate::principal::Principal;

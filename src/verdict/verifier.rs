@@ -7,7 +7,7 @@ use super::single_flight::{Call, Sent, Timing};
 use super::state::{Case, Memory};
 use crate::authenticator::Authenticator;
 use crate::authenticator::future::State as Judging;
-use crate::clock::Timestamp;
+use crate::clock::timestamp::Timestamp;
 use crate::context::RequestContext;
 use crate::credential::location::Presentation;
 use crate::credential::parse::{Found, extract};

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use url::Url;
 
 use super::client::{Exchange, Failure, Parameters};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
+use crate::clock::timestamp::Timestamp;
 use crate::error::AuthError;
 use crate::upstream::bulkhead::{Bulkhead, Fault, Status};
 use crate::upstream::circuit_breaker::BreakerState;

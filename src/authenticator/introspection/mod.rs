@@ -25,7 +25,8 @@ use signed_response::{Profile, Unopened};
 
 use super::future::AuthFuture;
 use super::{Authenticator, Match};
-use crate::clock::{Clock, Timestamp, UnixTime};
+use crate::clock::Clock;
+use crate::clock::timestamp::{Timestamp, UnixTime};
 use crate::context::RequestContext;
 use crate::credential::{Credential, looks_like_jwt};
 use crate::error::{AuthError, Reason};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::clock::UnixTime;
+use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::jose::claims::{Audience, NumericDate, ScopeClaim};
 use crate::jose::json::{Members, Repeat, Skip, Text, parse_object};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
+use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::jose::claims::{Audience, NumericDate};
 use crate::jose::header::Typ;

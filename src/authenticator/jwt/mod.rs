@@ -12,7 +12,8 @@ use super::future::AuthFuture;
 #[cfg(feature = "introspection")]
 use super::introspection::IntrospectionAuthenticator;
 use super::{Authenticator, Match};
-use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::clock::timestamp::UnixTime;
+use crate::clock::{Clock, SystemClock};
 use crate::context::RequestContext;
 use crate::credential::Credential;
 use crate::credential::location::Presentation;

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error as _, MapAccess};
 
-use crate::clock::UnixTime;
+use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::jose::claims::NumericDate;
 use crate::jose::hmac::Tag;

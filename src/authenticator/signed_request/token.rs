@@ -7,7 +7,7 @@ use http::{Method, Uri};
 
 use super::claims::{Claims, Rules, Said};
 use super::secret::{ClientSecret, SigningClient};
-use crate::clock::UnixTime;
+use crate::clock::timestamp::UnixTime;
 use crate::context::RequestContext;
 use crate::error::Reason;
 use crate::jose::hmac::{HmacKey, Symmetric, Tag};

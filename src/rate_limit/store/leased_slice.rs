@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::Standing;
-use crate::clock::nanos;
+use crate::clock::timestamp::nanos;
 use crate::rate_limit::gcra;
 use crate::rate_limit::quotas::NamedQuota;
 

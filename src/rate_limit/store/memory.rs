@@ -10,7 +10,8 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::{Charge, RateLimitStore, Standing};
-use crate::clock::{Clock, SystemClock, monotonic_nanos};
+use crate::clock::timestamp::monotonic_nanos;
+use crate::clock::{Clock, SystemClock};
 use crate::rate_limit::gcra;
 use crate::rate_limit::key::RateKey;
 use crate::rate_limit::quota::Quota;

@@ -82,7 +82,7 @@ impl Standing {
     /// was spent.
     #[must_use]
     pub fn new(granted: u32, backlogs: impl IntoIterator<Item = Duration>) -> Self {
-        let backlogs = backlogs.into_iter().map(crate::clock::nanos).collect();
+        let backlogs = backlogs.into_iter().map(crate::clock::timestamp::nanos).collect();
         Self::from_nanos(granted, backlogs)
     }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{SingleUse, SingleUseToken, Spend};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::timestamp::Timestamp;
+use crate::clock::{Clock, SystemClock};
 use crate::store::StoreAnswer;
 
 /// About 90 MiB, if it is ever full.
