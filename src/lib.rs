@@ -1,20 +1,24 @@
-//! Tower layers that protect HTTP resource servers: bearer tokens, API keys, scopes, rate limits, and one [`Principal`].
+//! Tower layers for HTTP resource servers: authentication, authorization by scope and rate limits.
 //!
 //! ```no_run
 //! use axum::{Router, handler::Handler, routing::get};
 //! use portcullis::{
-//!     AuthError, AuthLayer, Issuer, JwtAuthenticator, Principal, Quota, RateLimitLayer, require_scopes,
+//!     AuthError, AuthLayer, Issuer, JwtAuthenticator, Principal, Quota, RateLimitLayer,
+//!     require_scopes,
 //! };
 //!
 //! # fn main() -> Result<(), portcullis::ConfigError> {
-//! // The keys are found by discovery, fetched when first needed, refreshed beside the requests, kept through outages.
+//! // The first token starts discovery; the keys are refreshed in the background.
 //! let issuer = Issuer::discover("https://id.example.com");
-//! let auth = AuthLayer::new(JwtAuthenticator::builder(issuer, "https://api.example.com").build()?);
+//! let jwt = JwtAuthenticator::builder(issuer, "https://api.example.com").build()?;
+//! let limit = RateLimitLayer::per_client(Quota::per_minute(600)?);
 //!
+//! let read = require_scopes(["todo:read"]);
+//! let write = require_scopes(["todo:write"]);
 //! let app: Router = Router::new()
-//!     .route("/todo", get(list.layer(require_scopes(["todo:read"]))).post(create.layer(require_scopes(["todo:write"]))))
-//!     .layer(RateLimitLayer::per_client(Quota::per_minute(600)?))
-//!     .layer(auth); // runs first; CORS and tracing layers go outside of it
+//!     .route("/todo", get(list.layer(read)).post(create.layer(write)))
+//!     // The first layer of the tuple runs first. CORS and tracing layers go outside of it.
+//!     .layer((AuthLayer::new(jwt), limit));
 //! # Ok(())
 //! # }
 //!
@@ -24,64 +28,86 @@
 //! # async fn create() {}
 //! ```
 //!
-//! # The parts
-//! - [`AuthLayer`] finds the one credential of a request, has an [`Authenticator`] judge it, and inserts the [`Principal`] into
-//!   the request's extensions, or refuses.
-//! - [`JwtAuthenticator`] judges JWT access tokens (RFC 9068) with the keys of an [`Issuer`]. An authenticator of your own is
-//!   one trait away, and stands beside others with [`Authenticator::or`].
-//! - [`IntrospectionAuthenticator`] asks the issuer about opaque tokens (RFC 7662). [`RequireLayer::verified_within`] says on a
-//!   route how old a verdict it accepts, down to one for which the issuer is asked now.
-//! - [`ApiKeyAuthenticator`] judges the API keys that [`ApiKeys`] issues, rotates and revokes: told by their form, kept as digests in
-//!   an [`ApiKeyStore`].
-//! - [`SignedRequestAuthenticator`] judges tokens that a client makes and signs for each request, bound to that if you like, and
-//!   good for one request only if you like.
-//! - Verdicts that may be used again are kept by the layer, under a keyed digest; [`AuthLayer::revocations`] calls back what is
-//!   still valid.
-//! - [`require_scopes`] and its siblings guard routes; [`Principal::require`] guards inside of a handler.
-//! - [`RateLimitLayer`] limits by client, by subject, or by a key of your own; [`AuthLayer::limit_failures`] turns away addresses
-//!   that guess.
-//! - [`Redis`] is what several processes share: their limits (`RedisRateLimits`), their revocations (`RedisRevocations`) and
-//!   the tokens that were used (`RedisSingleUse`).
-//! - A refusal is a response, never an error: status, challenge and log line are made in one place ([`response`]), and
-//!   [`AuthLayer::on_reject`] makes the bodies, also for what is refused beneath.
+//! # Find your way
+//! - **Authenticate** ([`authn`]): [`AuthLayer`] inserts a [`Principal`].
+//!   - JWT access tokens: [`JwtAuthenticator`]
+//!   - Introspection of opaque tokens: [`IntrospectionAuthenticator`], [`ClientAuth`]
+//!   - API keys: [`ApiKeyAuthenticator`]; [`ApiKeys`] issues and revokes them ([`api_key`])
+//!   - Signed requests: [`SignedRequestAuthenticator`], [`SigningClient`]
+//!   - Your own credentials: [`Authenticator`], [`Verdict`], [`AuthFuture`]
+//! - **Authorize** ([`authz`]): [`require_scopes`], [`RequireLayer`], [`ScopePolicy`]; in axum also
+//!   the extractors [`Principal`] and [`extract::Scoped`] ([`extract`])
+//! - **Limit** ([`rate_limit`]): [`RateLimitLayer`], [`Quota`], [`Quotas`];
+//!   [`AuthLayer::limit_failures`] for failed attempts; [`TrustedProxies`] for client addresses
+//! - **Revoke**: [`AuthLayer::revocations`], [`MemoryRevocations`], [`Mark`]
+//! - **Keys of an issuer** ([`keys`]): [`Issuer`], [`KeySet`], [`RemoteKeySet`]
+//! - **Stores**
+//!   - API keys: [`MemoryApiKeyStore`], [`SqlStore`], [`ApiKeyStore`]
+//!   - Secrets of clients: [`MemoryClientSecrets`], [`SqlClientSecrets`], [`ClientSecrets`]
+//!   - Rate limits: [`MemoryRateLimits`], [`RedisRateLimits`], [`LeasedRateLimits`]
+//!   - Revocations: [`MemoryRevocations`], [`RedisRevocations`]
+//!   - Used tokens: [`MemorySingleUse`], [`RedisSingleUse`]
+//! - **Respond** ([`response`]): [`AuthLayer::on_reject`], [`problem_json`], [`AuthError`],
+//!   [`Reason`]
+//! - **Test** ([`test_util`]): [`test_util::FakeAuthorizationServer`], [`test_util::ManualClock`]
+//! - **Replace a part**: [`HttpClient`] ([`http_client`]), [`Clock`]
+//!
+//! The [`cookbook`] has step-by-step recipes.
+//!
+//! # The path of a request
+//! 1. [`AuthLayer`] extracts the credential. Its [`Authenticator`] verifies it, and the layer
+//!    inserts the [`Principal`] into the extensions of the request.
+//! 2. The layer caches the result under a keyed digest of the credential. A revocation list is
+//!    checked on every request.
+//! 3. [`RateLimitLayer`] charges the quotas of the caller.
+//! 4. [`RequireLayer`] checks scopes and claims. [`RequireLayer::verified_within`] sets the maximum
+//!    age of the result that the route accepts.
+//! 5. A rejection is a response, never an error of the service. The nearest [`AuthLayer`] sets its
+//!    status, challenges and body.
 //!
 //! # In axum
-//! Layers run from the last to the first. Hang guards on handlers ([`Handler::layer`][hl]): `get(list).layer(g).post(create)`
-//! leaves `create` unguarded, and a guard on the whole method router answers 403 where 405 is right. `Router::layer` also covers
-//! unknown paths, which are then a 401; `Router::route_layer` leaves them a 404. A preflight carries no credential: `CorsLayer`
-//! goes outside, added after the `AuthLayer`, and so does `TraceLayer`.
+//! - Layers run from the last to the first.
+//! - Add guards to handlers with [`Handler::layer`][hl]. `get(list).layer(g).post(create)` leaves
+//!   `create` without a guard. A guard on a whole method router returns 403 where 405 is correct.
+//! - `Router::layer` also covers unknown paths, which then return 401. With `Router::route_layer`
+//!   they return 404.
+//! - CORS preflight requests have no credential. Add `CorsLayer` and `TraceLayer` after the
+//!   `AuthLayer`, so that they run first.
 //!
 //! [hl]: https://docs.rs/axum/0.8/axum/handler/trait.Handler.html#method.layer
 //!
 //! # In bare hyper
-//! The same layers in a `tower::ServiceBuilder` under `hyper_util::service::TowerToHyperService`; see `examples/hyper.rs`. The
-//! handler reads `request.extensions().get::<Principal>()`.
+//! Use the same layers in a `tower::ServiceBuilder` under
+//! `hyper_util::service::TowerToHyperService`, as in `examples/hyper.rs`. The handler reads
+//! `request.extensions().get::<Principal>()`.
 //!
 //! # What it does not do
-//! It issues no tokens and logs nobody in. It does not decrypt tokens, follow keys that a token names (`jwk`, `jku`, `x5u`), read
-//! tokens from the query or a form, or accept shared secrets for the tokens of an issuer. A signed token is good until it expires where nobody is
-//! asked and nothing is on the list of revocations.
-//! Tokens that are bound to a key of their sender (`cnf`) are refused, since nobody proves that key yet. TLS is yours: a
-//! bearer token on a plain connection is everybody's.
+//! - It issues no tokens and has no login.
+//! - It does not decrypt tokens, and ignores keys that a token names (`jwk`, `jku`, `x5u`).
+//! - It reads no tokens from the query or a form.
+//! - It accepts no shared secrets for the tokens of an issuer.
+//! - It rejects sender-constrained tokens (`cnf`).
+//! - Without introspection or a revocation list, a signed token is valid until it expires.
+//! - It does not encrypt connections. Use TLS, because anyone who reads a bearer token can use it.
 //!
 //! # Features
-//! | feature | default | brings |
+//! | feature | default | enables |
 //! |---|---|---|
-//! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`KeySet`], [`RemoteKeySet`], [`SignedRequestAuthenticator`] |
+//! | `jwt` | yes | [`JwtAuthenticator`], [`Issuer`], [`SignedRequestAuthenticator`] |
 //! | `introspection` | yes | [`IntrospectionAuthenticator`], [`ClientAuth`] |
-//! | `api-keys` | yes | [`ApiKeys`], [`ApiKeyAuthenticator`], a store in memory |
-//! | `sqlite` | | [`SqlStore`] in SQLite, which is built from C with it; Rust 1.94 or newer |
+//! | `api-keys` | yes | [`ApiKeys`], [`ApiKeyAuthenticator`], [`MemoryApiKeyStore`] |
+//! | `sqlite` | | [`SqlStore`] in SQLite, built from C; Rust 1.94 or newer |
 //! | `postgres` | | [`SqlStore`] in PostgreSQL; Rust 1.94 or newer |
 //! | `rate-limit` | yes | [`RateLimitLayer`] |
-//! | `redis` | | [`Redis`]: limits, revocations and used tokens that processes share |
-//! | `metrics` | | counters of limits, for the facade of that name |
-//! | `reqwest` | yes | the client that fetches keys; without it bring an [`HttpClient`] |
-//! | `tls-aws-lc` | yes | that client's TLS provider; without it install one for the process |
+//! | `redis` | | [`Redis`]: shared rate limits, revocations and used tokens |
+//! | `metrics` | | counters of rate limits, for the crate `metrics` |
+//! | `reqwest` | yes | [`ReqwestClient`]; without it, provide an [`HttpClient`] |
+//! | `tls-aws-lc` | yes | a TLS provider; without it, install one for the process |
 //! | `axum` | | extractors ([`extract`]), `OriginalUri`, `ConnectInfo` |
 //! | `test-util` | | [`test_util`]: a fake authorization server, tokens, clocks |
-//! | `full` | | all but `test-util` |
+//! | `full` | | all features except `test-util` |
 //!
-//! Without any feature there are the layers and the seam, and no network stack.
+//! Without any feature only the layers and the traits remain, without a network stack.
 #![warn(unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -120,6 +146,7 @@ mod upstream;
 mod verdict;
 
 #[cfg(feature = "api-keys")]
+#[doc(inline)]
 pub use api_key::{
     ApiKey, ApiKeyError, ApiKeyQuery, ApiKeyRecord, ApiKeyState, ApiKeyStore, ApiKeys, IssuedApiKey,
     MemoryApiKeyStore, NewApiKey,
@@ -138,7 +165,9 @@ pub use authenticator::signed_request::{
     SignedRequestAuthenticatorBuilder, SigningClient, SingleUse, SingleUseToken, Spend,
 };
 pub use authenticator::{AuthFuture, Authenticator, Match, Or};
+#[doc(inline)]
 pub use authn::{Auth, AuthBody, AuthLayer, BodyAuth, BodyAuthLayer};
+#[doc(inline)]
 pub use authz::{RequireLayer, ScopePolicy, require_any_of, require_authenticated, require_scopes};
 pub use client_addr::TrustedProxies;
 pub use client_addr::peer::PeerAddr;
@@ -147,15 +176,19 @@ pub use context::RequestContext;
 pub use credential::{Credential, Presentation};
 pub use error::{AuthError, AuthErrorKind, Blame, ConfigError, Reason};
 #[cfg(feature = "jwt")]
+#[doc(inline)]
 pub use http_client::HttpClient;
 #[cfg(feature = "reqwest")]
+#[doc(inline)]
 pub use http_client::ReqwestClient;
 #[cfg(feature = "jwt")]
 pub use jose::Algorithm;
 #[cfg(feature = "jwt")]
+#[doc(inline)]
 pub use keys::{Issuer, KeySet, KeysError, KeysStatus, RemoteKeySet, RemoteKeySetBuilder};
 pub use principal::{Principal, PrincipalBuilder, PrincipalId};
 #[cfg(feature = "rate-limit")]
+#[doc(inline)]
 pub use rate_limit::{
     Charge, LeasedRateLimits, LegacyNames, MemoryRateLimits, NamedQuota, OnStoreFailure, Quota, Quotas,
     RateKey, RateLimitHeaders, RateLimitLayer, RateLimitStatus, RateLimitStore, ResetUnit, Standing,
@@ -166,7 +199,9 @@ pub use redis::RedisRateLimits;
 pub use redis::RedisSingleUse;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisRevocations, RedisRevocationsStatus};
+#[doc(inline)]
 pub use response::challenge::Challenge;
+#[doc(inline)]
 pub use response::{EmptyBody, Reject, problem_json};
 pub use revocation::{Mark, MemoryRevocations, Revocations, RevocationsFull};
 pub use scope::{InvalidScope, Scope, ScopeSet, colon_hierarchy};
@@ -182,12 +217,16 @@ pub use store::{StoreAnswer, StoreError, StoreFuture};
 pub use upstream::circuit_breaker::BreakerState;
 pub use verdict::{Reuse, Verdict};
 
-/// What you may want to do, step by step.
+/// Step-by-step recipes.
 #[cfg(all(feature = "sqlite", any(doc, doctest)))]
 #[doc = include_str!("../docs/cookbook.md")]
 pub mod cookbook {}
 
-/// The README's code is compiled like that of the documentation.
+// The documentation tests compile the code of these pages too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/features.md")]
+struct Features;
