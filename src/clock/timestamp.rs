@@ -118,6 +118,7 @@ impl UnixTime {
         Self(self.0.saturating_add(signed_nanos(duration)))
     }
 
+    #[cfg(feature = "jwt")]
     pub(crate) fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(signed_nanos(duration)))
     }

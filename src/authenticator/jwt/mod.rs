@@ -145,7 +145,7 @@ impl Judge {
         let claims = unverified.claims;
         let name = claims.iss.as_deref().ok_or(Reason::ClaimMissing)?;
         let issuer = self.issuers.iter().find(|issuer| *issuer.id == *name).ok_or(Reason::IssuerRefused)?;
-        claims.judge(&self.rules, now.into())?;
+        claims.judge(&self.rules, now)?;
         let verified = issuer.keys.judge(patience, |keys| match keys.find(header.kid(), algorithm) {
             Find::Candidates(candidates) => {
                 Some(unverified.verify(candidates).map(|(verified, key)| (verified, key.lease.clone())))
@@ -174,7 +174,7 @@ impl Judge {
             .subject(claims.sub.as_deref().unwrap_or_default())
             .client_id(claims.client().unwrap_or_default())
             .scopes(claims.scopes()?)
-            .ends_at(expires_at.into())
+            .ends_at(expires_at)
             .judged_at(now);
         Ok((principal.build(), expires_at.into()))
     }
