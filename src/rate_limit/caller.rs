@@ -67,8 +67,8 @@ impl Who {
     }
 
     pub(super) fn sent<B>(&self, request: &http::Request<B>) -> Result<Caller, AuthError> {
-        let context = RequestContext::new(request);
         let principal = request.extensions().get::<Principal>();
+        let context = RequestContext::new(request);
         match (&self.by, principal) {
             (By::Own(key), _) => Ok(self.planned(key(principal, &context), principal)),
             (By::Address, _) => Ok(self.planned(self.address(&context), principal)),
@@ -78,6 +78,7 @@ impl Who {
         }
     }
 
+    #[inline]
     fn found_out(&self, principal: &Principal) -> Option<Caller> {
         let counted = principal.facts().counted.get()?;
         let caller = Caller { key: RateKey::from_words(counted.key), plan: counted.plan };

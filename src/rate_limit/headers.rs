@@ -1,9 +1,9 @@
 //! What callers are told of their quotas, in response headers.
 
 use std::cmp::Reverse;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::gcra;
@@ -134,35 +134,35 @@ const fn redirects(status: StatusCode) -> bool {
     )
 }
 
-/// Writes `"burst";r=19;t=1, "daily";r=4999;t=18`.
+/// Returns `"burst";r=19;t=1, "daily";r=4999;t=18`.
 fn standing_field<'a>(standing: impl Iterator<Item = (&'a NamedQuota, u64)> + Clone) -> Option<HeaderValue> {
-    // A buffer of the exact size becomes the field value without another allocation or copy.
-    let len = standing.clone().map(member_len).fold(0_usize, usize::saturating_add).saturating_sub(2);
-    let (mut field, mut decimal) = (Vec::with_capacity(len), itoa::Buffer::new());
-    for (named, backlog) in standing {
-        let (room, next) = room_and_next(named.quota(), backlog);
-        field.extend_from_slice(if field.is_empty() { b"\"" } else { b", \"" });
-        field.extend_from_slice(named.name().as_bytes());
-        field.extend_from_slice(b"\";r=");
-        field.extend_from_slice(decimal.format(room).as_bytes());
-        field.extend_from_slice(b";t=");
-        field.extend_from_slice(decimal.format(next).as_bytes());
+    // One or two quotas fit on the stack, so that the field value is the only allocation.
+    let mut buffer = [0_u8; 128];
+    let mut rest = &mut buffer[..];
+    if write_standing(&mut rest, standing.clone()).is_ok() {
+        let left = rest.len();
+        return HeaderValue::from_bytes(buffer.get(..buffer.len().checked_sub(left)?)?).ok();
     }
-    HeaderValue::from_maybe_shared(Bytes::from(field)).ok()
+    let mut field = Vec::new();
+    write_standing(&mut field, standing).ok()?;
+    HeaderValue::try_from(field).ok()
 }
 
-/// How many requests may come now, and after how many seconds one more may.
-fn room_and_next(quota: Quota, backlog: u64) -> (u32, u64) {
-    (gcra::room(backlog, quota), seconds(gcra::next(backlog, quota)))
-}
-
-/// Bytes of one member of the field with the comma and the space before it.
-fn member_len((named, backlog): (&NamedQuota, u64)) -> usize {
-    const PUNCTUATION: usize = r#", "";r=;t="#.len();
-    let (room, next) = room_and_next(named.quota(), backlog);
-    let digits = |number: u64| number.checked_ilog10().map_or(1, |log| log.saturating_add(1));
-    let digits = usize::try_from(digits(room.into()).saturating_add(digits(next))).unwrap_or_default();
-    named.name().len().saturating_add(digits).saturating_add(PUNCTUATION)
+fn write_standing<'a>(
+    field: &mut impl Write,
+    standing: impl Iterator<Item = (&'a NamedQuota, u64)>,
+) -> io::Result<()> {
+    let mut digits = itoa::Buffer::new();
+    for (index, (named, backlog)) in standing.enumerate() {
+        let quota = named.quota();
+        field.write_all(if index == 0 { b"\"" } else { b", \"" })?;
+        field.write_all(named.name().as_bytes())?;
+        field.write_all(b"\";r=")?;
+        field.write_all(digits.format(gcra::room(backlog, quota)).as_bytes())?;
+        field.write_all(b";t=")?;
+        field.write_all(digits.format(seconds(gcra::next(backlog, quota))).as_bytes())?;
+    }
+    Ok(())
 }
 
 impl LegacyNames {
@@ -198,4 +198,24 @@ impl LegacyNames {
 fn epoch_seconds(now: SystemTime, after: Duration) -> u64 {
     let then = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(after);
     seconds(then)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standing_of_many_quotas_is_written_in_full() {
+        let names: Vec<String> = (0..20).map(|number| format!("{number:x>64}")).collect();
+        for count in [1, 2, 20] {
+            let named = names.iter().take(count).map(|name| (name.as_str(), Quota::per_hour(3_600).unwrap()));
+            let quotas = Quotas::new(named).unwrap();
+            let backlog = Duration::from_secs(60);
+            let standing = Standing::new(1, std::iter::repeat_n(backlog, count));
+            let members: Vec<_> =
+                names.iter().take(count).map(|name| format!("\"{name}\";r=3540;t=1")).collect();
+            let field = standing_field(standing.of(quotas.as_slice())).unwrap();
+            assert_eq!(field, members.join(", "));
+        }
+    }
 }
