@@ -1,5 +1,5 @@
-//! What is remembered to be faster never changes an answer: guards that a verdict met, headers that were accepted, challenges that
-//! were written.
+//! Reuse never changes a response: verdicts from the cache under many guards, tokens with a header
+//! that was accepted before, and challenges that are prepared.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ async fn a_guard_that_was_met_is_met_by_that_token_alone() {
     }
 }
 
-/// Only so many have a place in what verdicts remember; the others are as right.
+/// The result of one guard must never count for another.
 #[tokio::test]
 async fn a_hundred_guards_are_told_apart() {
     let scene = Scene::new();

@@ -1,4 +1,5 @@
-//! Documents that others made, judged through the public interface; those that only keys can judge are in `src/jose/vectors.rs`.
+//! Documents that others made, read through the public interface. `src/jose/tests/vectors.rs` has
+//! those that need access to keys.
 //!
 //! `PORTCULLIS_VECTORS` names the folder with JSONTestSuite and the examples of the RFCs; without it these tests are skipped.
 
