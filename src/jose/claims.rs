@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::header::Typ;
-use super::json::{Members, Repeat, Skip, Text, parse_object};
+use super::json::{Members, Mixed, Repeat, Skip, Text, parse_object};
+use super::token_kind::{is_access_token_type, is_access_token_use};
 use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::scope::{InvalidScope, ScopeSet};
@@ -37,6 +38,8 @@ pub(crate) struct Claims<'b> {
     jti: Option<Cow<'b, str>>,
     scope: Option<ScopeClaim<'b>>,
     scp: Option<ScopeClaim<'b>>,
+    token_use: Option<Mixed<'b>>,
+    typ: Option<Mixed<'b>>,
     bound: bool,
     foreign: bool,
 }
@@ -56,7 +59,7 @@ impl<'b> Claims<'b> {
         if missing {
             return Err(Reason::ClaimMissing);
         }
-        if self.foreign {
+        if self.foreign || self.names_another_kind() {
             return Err(Reason::NotAnAccessToken);
         }
         match self.audience {
@@ -88,6 +91,16 @@ impl<'b> Claims<'b> {
             return Err(Reason::LifetimeTooLong);
         }
         Ok(())
+    }
+
+    /// Returns whether a claim names another kind of token than an access token.
+    fn names_another_kind(&self) -> bool {
+        let used_otherwise =
+            self.token_use.as_ref().is_some_and(|value| !value.text().is_some_and(is_access_token_use));
+        // `typ` is a common word, so a claim of another type than a string is an application's own.
+        let typed_otherwise =
+            self.typ.as_ref().and_then(Mixed::text).is_some_and(|typ| !is_access_token_type(typ));
+        used_otherwise || typed_otherwise
     }
 
     /// `client_id`, or `azp` of OpenID Connect, which many providers send in its place.
@@ -129,6 +142,8 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
             b"jti" => skip.once(&mut claims.jti, map.next_value::<Text<'_>>()?.0),
             b"scope" => skip.once(&mut claims.scope, map.next_value()?),
             b"scp" => skip.once(&mut claims.scp, map.next_value()?),
+            b"token_use" => skip.once(&mut claims.token_use, map.next_value_seed(skip.mixed())?),
+            b"typ" => skip.once(&mut claims.typ, map.next_value_seed(skip.mixed())?),
             b"cnf" => {
                 claims.bound = true;
                 skip.over(map)

@@ -116,7 +116,7 @@ pub(crate) struct Skip<'f> {
     fault: &'f Cell<Fault>,
 }
 
-impl Skip<'_> {
+impl<'f> Skip<'f> {
     /// Fills the place of a member that may stand once.
     pub(crate) fn once<T, E: serde::de::Error>(self, place: &mut Option<T>, value: T) -> Result<Repeat, E> {
         if place.is_some() {
@@ -130,6 +130,11 @@ impl Skip<'_> {
     pub(crate) fn over<'de, A: MapAccess<'de>>(self, map: &mut A) -> Result<Repeat, A::Error> {
         map.next_value_seed(self)?;
         Ok(Repeat::ByName)
+    }
+
+    /// Reads a member of any type, as strictly as [`over`](Self::over), and keeps it if it is a string.
+    pub(crate) const fn mixed(self) -> ReadMixed<'f> {
+        ReadMixed(self)
     }
 
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
@@ -199,6 +204,79 @@ impl<'de> Visitor<'de> for Skip<'_> {
             names.0.push(name);
         }
         names.all_different(self)
+    }
+}
+
+/// A value of any type, as far as it matters where a claim has no fixed type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mixed<'de> {
+    Null,
+    Text(Cow<'de, str>),
+    Other,
+}
+
+impl Mixed<'_> {
+    /// Returns the string, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Other => None,
+        }
+    }
+}
+
+/// Reads a [`Mixed`]; see [`Skip::mixed`].
+pub(crate) struct ReadMixed<'f>(Skip<'f>);
+
+impl<'de> DeserializeSeed<'de> for ReadMixed<'_> {
+    type Value = Mixed<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReadMixed<'_> {
+    type Value = Mixed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Mixed::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Mixed::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Mixed::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Mixed::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Mixed::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Mixed::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Mixed::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_seq(seq).map(|()| Mixed::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_map(map).map(|()| Mixed::Other)
     }
 }
 

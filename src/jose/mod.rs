@@ -15,6 +15,7 @@ pub(crate) mod jwk;
 pub(crate) mod key_pair;
 #[cfg(feature = "introspection")]
 pub(crate) mod signer;
+pub(crate) mod token_kind;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::jose::claims::{Audience, NumericDate, ScopeClaim};
 use crate::jose::json::{Members, Repeat, Skip, Text, parse_object};
+use crate::jose::token_kind::is_access_token_use;
 use crate::scope::{InvalidScope, ScopeSet};
 
 /// What an answer must say.
@@ -86,11 +87,10 @@ impl<'a> Answer<'a> {
             return Err(Reason::IssuerRefused);
         }
         // RFC 7662 §2.2 names the type as RFC 6749 §5.1 does. What is bound to a sender, or is a refresh token, is none to be borne.
-        let is = |member: &Member<'_>, names: [&str; 2]| {
-            text(member).is_none_or(|text| names.iter().any(|name| text.eq_ignore_ascii_case(name)))
-        };
-        if !is(&self.token_type, ["Bearer", "access_token"])
-            || !is(&self.token_use, ["access_token", "access"])
+        let is_bearer =
+            |text: &str| ["Bearer", "access_token"].iter().any(|name| text.eq_ignore_ascii_case(name));
+        if !text(&self.token_type).is_none_or(is_bearer)
+            || !text(&self.token_use).is_none_or(is_access_token_use)
         {
             return Err(Reason::NotAnAccessToken);
         }

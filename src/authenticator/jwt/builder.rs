@@ -78,8 +78,9 @@ impl JwtAuthenticatorBuilder {
     /// Keycloak or Entra ID. Any other explicit type is refused as ever.
     ///
     /// # Security
-    /// ID tokens have that type too. They are told apart by their audience, and by `at_hash`, `c_hash` and `events` where
-    /// present: use an audience that is no client's id.
+    /// ID tokens have that type too. This authenticator recognizes them by their audience, by
+    /// `at_hash`, `c_hash` and `events`, and by the claims `token_use` and `typ`. Not every provider
+    /// sends one of these claims, so use an audience that is no client's id.
     pub fn accept_typ_jwt(mut self) -> Self {
         self.rules.typ = Typ::AccessTokenOrJwt;
         self

@@ -89,6 +89,81 @@ async fn row_26_tokens_of_other_kinds_are_no_access_tokens() {
 }
 
 #[tokio::test]
+async fn row_26_claims_that_name_another_kind_are_rejected() {
+    let strict = Target::new(Algorithm::ES256);
+    let lenient = Target::with(Algorithm::ES256, JwtAuthenticatorBuilder::accept_typ_jwt);
+    for (target, header) in [(&strict, "at+jwt"), (&lenient, "JWT")] {
+        let with = |name: &str, value: &Value| {
+            target.token().header("typ", header).claim(name, value.clone()).build()
+        };
+        for (name, kind) in [
+            ("token_use", json!("id")),
+            ("token_use", json!("refresh")),
+            ("token_use", json!("ID")),
+            ("token_use", json!("access ")),
+            ("token_use", json!("")),
+            ("token_use", json!(null)),
+            ("token_use", json!(["access"])),
+            ("token_use", json!({"access": true})),
+            ("token_use", json!(1)),
+            ("typ", json!("ID")),
+            ("typ", json!("Refresh")),
+            ("typ", json!("Offline")),
+            ("typ", json!("Logout")),
+            ("typ", json!("Serialized-ID")),
+            ("typ", json!("id")),
+            ("typ", json!("DPoP")),
+            ("typ", json!("Bearer ")),
+            ("typ", json!("")),
+        ] {
+            target.refuses(&with(name, &kind), Reason::NotAnAccessToken).await;
+        }
+    }
+    for (target, header) in [(&strict, "at+jwt"), (&lenient, "JWT")] {
+        let with = |name: &str, value: &Value| {
+            target.token().header("typ", header).claim(name, value.clone()).build()
+        };
+        for (name, kind) in [
+            ("token_use", json!("access")),
+            ("token_use", json!("ACCESS")),
+            ("token_use", json!("access_token")),
+            ("typ", json!("Bearer")),
+            ("typ", json!("bearer")),
+            ("typ", json!("at+jwt")),
+            ("typ", json!("application/at+jwt")),
+            ("typ", json!("access")),
+            ("typ", json!("access_token")),
+            // A claim of another type is an application's own.
+            ("typ", json!(null)),
+            ("typ", json!(["ID"])),
+            ("typ", json!({"ID": true})),
+            ("typ", json!(1)),
+        ] {
+            target.accepts(&with(name, &kind)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn row_26_kinds_are_read_as_strictly_as_other_claims() {
+    let target = Target::new(Algorithm::ES256);
+    let claims = target.token().claims().to_string();
+    let with = |more: &str| {
+        let claims = format!("{},{more}}}", claims.strip_suffix('}').unwrap());
+        target.token().raw_claims(claims).build()
+    };
+    for twice in [
+        r#""typ":"Bearer","typ":"Bearer""#,
+        r#""token_use":"access","token_use":"access""#,
+        r#""typ":{"a":1,"a":1}"#,
+    ] {
+        target.refuses(&with(twice), Reason::MemberDuplicated).await;
+    }
+    target.accepts(&with(r#""typ":{"a":1,"b":1}"#)).await;
+    target.accepts(&with(r#""typ":"Bearer","token_use":"access""#)).await;
+}
+
+#[tokio::test]
 async fn row_66_a_bound_token_is_no_bearer_token() {
     let target = Target::new(Algorithm::ES256);
     for cnf in [
