@@ -118,7 +118,8 @@ impl IntrospectionAuthenticatorBuilder {
     }
 
     /// Demands that a token is for this audience: `aud` of the answer must be there and hold it, or one of several. Without any
-    /// audience, tokens for anybody are accepted.
+    /// audience, tokens for anybody are accepted. A response that confirms a JWT
+    /// ([`with_introspection`](crate::JwtAuthenticatorBuilder::with_introspection)) may lack `aud`.
     ///
     /// # Security
     /// Leave it out only where the authority answers `active` for nothing but the tokens of this very server; else a token that its

@@ -20,7 +20,7 @@ pub use endpoint::IntrospectionStatus;
 
 use client::{Failure, Parameters};
 use endpoint::{Authority, Said};
-use response::{Answer, Judged, Rules, Unreadable};
+use response::{Answer, Judged, KnownAudience, Rules, Unreadable};
 use signed_response::{Profile, Unopened};
 
 use super::future::AuthFuture;
@@ -127,7 +127,7 @@ impl IntrospectionAuthenticator {
             exp: answer.exp().map(Into::into),
         };
         let reusable = parameters.is_none() && !self.inner.reuse_for.is_zero();
-        self.inner.ask(token, parameters, reusable, confirmed).await
+        self.inner.ask(token, parameters, reusable, KnownAudience::FromToken, confirmed).await
     }
 }
 
@@ -177,7 +177,7 @@ impl Inner {
             let until = principal.expires_at().map_or(cap, |exp| exp.min(cap));
             Verdict::until(principal, until).with_grace(self.grace.clone()).asked_at(asked.instant())
         };
-        self.ask(token, parameters, reusable, verdict).await
+        self.ask(token, parameters, reusable, KnownAudience::FromResponse, verdict).await
     }
 
     /// Asks, judges what is answered, and makes something of it if it is right. What is said about one request alone is not
@@ -187,6 +187,7 @@ impl Inner {
         token: &str,
         parameters: Option<&Parameters>,
         reusable: bool,
+        known: KnownAudience,
         accept: impl FnOnce(&str, &Judged<'_>, Timestamp) -> T,
     ) -> Result<T, AuthError> {
         let read = async |said: Said| {
@@ -197,7 +198,7 @@ impl Inner {
                 Unreadable::NoAnswer => Failure::NoAnswer { url: url.clone() },
             })?;
             let now = UnixTime::from(self.authority.clock().now());
-            let judged = answer.judge(&self.rules, now);
+            let judged = answer.judge(&self.rules, known, now);
             Ok((judged.map(|answer| accept(&document, &answer, asked)), asked))
         };
         let (judged, asked) = self.authority.ask(token, parameters, read).await?;

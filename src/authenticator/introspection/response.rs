@@ -22,6 +22,15 @@ pub(super) struct Rules {
     pub(super) leeway: Duration,
 }
 
+/// How the audience of a token is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KnownAudience {
+    /// From the response alone: an opaque token.
+    FromResponse,
+    /// From the token itself, which is a JWT with a verified `aud`.
+    FromToken,
+}
+
 /// An answer, as far as it counts. What a server leaves out it may also send as `null`.
 #[derive(Default)]
 pub(super) struct Answer<'a> {
@@ -79,7 +88,12 @@ impl<'a> Answer<'a> {
         }
     }
 
-    pub(super) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<Judged<'_>, Reason> {
+    pub(super) fn judge(
+        &self,
+        rules: &Rules,
+        known: KnownAudience,
+        now: UnixTime,
+    ) -> Result<Judged<'_>, Reason> {
         if self.active != Some(true) {
             return Err(Reason::TokenInactive);
         }
@@ -96,7 +110,7 @@ impl<'a> Answer<'a> {
         }
         match self.audience.flatten() {
             Some(true) => {}
-            None if rules.audience_may_be_missing => {}
+            None if rules.audience_may_be_missing || known == KnownAudience::FromToken => {}
             _ if rules.audiences.is_empty() => {}
             None => return Err(Reason::AudienceMissing),
             Some(false) => return Err(Reason::AudienceRefused),

@@ -115,6 +115,9 @@ impl JwtAuthenticatorBuilder {
     /// whether it is still active. Other routes go on without asking. The same introspection may stand beside this authenticator, for
     /// opaque tokens.
     ///
+    /// The response must be active, and its `iss`, `exp` and token type must fit. The token itself has
+    /// a verified `aud`, so the response needs none. If it names one, this must fit too.
+    ///
     /// The caller stays who the token says; if the authority names another subject the token is refused. Where the authority
     /// names scopes, these count. That it refuses a token is remembered for as long as the authority's authenticator says
     /// (`inactive_for`, 10 seconds); after that, routes that do not ask go by the signature again.

@@ -158,6 +158,42 @@ async fn what_the_authority_refuses_is_refused_everywhere_at_once() {
 }
 
 #[tokio::test]
+async fn response_without_audience_confirms_a_jwt() {
+    let server = Confirmed::start().await;
+    let issuer = server.scene.server.issuer_id();
+    for (response, expected) in [
+        (json!({"active": true}), ACCEPTED),
+        (json!({"active": true, "aud": null}), ACCEPTED),
+        (json!({"active": true, "iss": issuer, "sub": "ann"}), ACCEPTED),
+        (json!({"active": true, "aud": AUDIENCE}), ACCEPTED),
+        (json!({"active": true, "aud": "other"}), refused(Reason::AudienceRefused)),
+        (json!({"active": true, "aud": []}), refused(Reason::AudienceRefused)),
+        (json!({"active": false}), refused(Reason::TokenInactive)),
+        (json!({"active": true, "iss": "https://other.example"}), refused(Reason::IssuerRefused)),
+        (json!({"active": true, "sub": "bob"}), refused(Reason::SubjectMismatch)),
+        (json!({"active": true, "exp": 1}), refused(Reason::TokenExpired)),
+    ] {
+        let token = server.token();
+        server.scene.server.set_answer(&token, response.clone());
+        assert_eq!(server.ask(&strict(), &token).await, (expected, ASKED), "{response}");
+    }
+}
+
+/// The audience of an opaque token is known from nowhere else.
+#[tokio::test]
+async fn response_without_audience_accepts_no_opaque_token() {
+    let scene = Scene::start().await;
+    for (response, expected) in [
+        (json!({"active": true, "sub": "ann"}), refused(Reason::AudienceMissing)),
+        (json!({"active": true, "sub": "ann", "aud": AUDIENCE}), ACCEPTED),
+    ] {
+        let token = scene.token();
+        scene.server.set_answer(&token, response.clone());
+        assert_eq!(scene.ask(&token).await, expected, "{response}");
+    }
+}
+
+#[tokio::test]
 async fn the_scopes_that_the_authority_names_are_the_last_word() {
     let server = Confirmed::start().await;
     let (read, write) = (require_scopes(["todo:read"]), require_scopes(["todo:write"]));
