@@ -71,9 +71,9 @@ impl Who {
         let context = RequestContext::new(request);
         match (&self.by, principal) {
             (By::Own(key), _) => Ok(self.planned(key(principal, &context), principal)),
-            (By::Address, _) => Ok(self.planned(self.address(&context), principal)),
-            (_, Some(principal)) => Ok(self.known(principal, &context)),
-            (_, None) if context.is_anonymous() => Ok(self.planned(self.address(&context), None)),
+            (By::Address, _) => self.by_address(&context, principal),
+            (_, Some(principal)) => self.known(principal, &context),
+            (_, None) if context.is_anonymous() => self.by_address(&context, None),
             (_, None) => Err(Reason::LayerMissing.into()),
         }
     }
@@ -85,9 +85,9 @@ impl Who {
         (counted.number == self.number && self.number != u32::MAX).then_some(caller)
     }
 
-    fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Caller {
+    fn known(&self, principal: &Principal, context: &RequestContext<'_>) -> Result<Caller, AuthError> {
         if let Some(caller) = self.found_out(principal) {
-            return caller;
+            return Ok(caller);
         }
         let key = match self.by {
             By::Subject => RateKey::subject(principal),
@@ -95,24 +95,41 @@ impl Who {
             By::ApiKey => RateKey::api_key(principal),
             _ => RateKey::client(principal),
         };
-        let Some(key) = key else { return self.planned(self.address(context), Some(principal)) };
+        let Some(key) = key else { return self.by_address(context, Some(principal)) };
         let caller = self.planned(key, Some(principal));
         // Taken already if another limit was first.
         let counted = Counted { number: self.number, key: caller.key.words(), plan: caller.plan };
         let _ = principal.facts().counted.set(counted);
-        caller
+        Ok(caller)
     }
 
     fn planned(&self, key: RateKey, principal: Option<&Principal>) -> Caller {
-        let plan = principal.and_then(|principal| self.plans.of(principal));
+        let plan = self.plan(principal);
         Caller { key: key.under(self.plans.name(plan)), plan }
     }
 
-    fn address(&self, context: &RequestContext<'_>) -> RateKey {
+    fn plan(&self, principal: Option<&Principal>) -> Plan {
+        principal.and_then(|principal| self.plans.of(principal))
+    }
+
+    /// Returns the caller by its address. One that no quota limits needs no address.
+    fn by_address(
+        &self,
+        context: &RequestContext<'_>,
+        principal: Option<&Principal>,
+    ) -> Result<Caller, AuthError> {
         let client = |peer| match &self.proxies {
             Some(proxies) => proxies.client_addr(peer, context.headers()),
             None => peer,
         };
-        context.peer_addr().map_or_else(RateKey::anonymous, |peer| RateKey::address(client(peer)))
+        let key = context.peer_addr().map(|peer| RateKey::address(client(peer)));
+        match key {
+            Some(key) => Ok(self.planned(key, principal)),
+            None if self.plans.quotas(self.plan(principal)).as_slice().is_empty() => {
+                Ok(self.planned(RateKey::anonymous(), principal))
+            }
+            // A cell that all callers share would let one caller lock out all others.
+            None => Err(Reason::AddressMissing.into()),
+        }
     }
 }

@@ -25,11 +25,17 @@ impl RateKey {
     }
 
     /// The address of the connection's other end. IPv6 addresses count by /64, since a single caller has that many.
+    ///
+    /// An IPv4 address has one key in all its forms: itself, mapped (`::ffff:0:0/96`), and translated
+    /// by a NAT64 (`64:ff9b::/96`, RFC 6052 §2.1).
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::digest("v4", [&v4.octets()[..]]),
-            IpAddr::V6(v6) => Self::digest("v6", [&(v6.to_bits() >> 64).to_be_bytes()[..]]),
+            IpAddr::V6(v6) => match v6.octets() {
+                [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4 @ ..] => Self::digest("v4", [&v4[..]]),
+                _ => Self::digest("v6", [&(v6.to_bits() >> 64).to_be_bytes()[..]]),
+            },
         }
     }
 

@@ -56,14 +56,15 @@ pub struct RateLimitLayer {
 
 impl RateLimitLayer {
     /// Quotas for each client, together for all of its users and tokens. A credential without client counts by its subject,
-    /// an anonymous request by its address, and all of unknown address together.
+    /// an anonymous request by its address. A request that must count by its address and has none is
+    /// rejected with 500 (`address_missing`); see [`PeerAddr`](crate::PeerAddr).
     #[must_use]
     pub fn per_client(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Client)
     }
 
-    /// Quotas for each subject. A credential without subject counts by its client, an anonymous request by its address, and
-    /// all of unknown address together.
+    /// Quotas for each subject. A credential without subject counts by its client; else as
+    /// [`per_client`](Self::per_client).
     #[must_use]
     pub fn per_subject(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Subject)
@@ -82,8 +83,12 @@ impl RateLimitLayer {
     }
 
     /// Quotas for each address, IPv6 by /64: that of the connection's other end, or the one that
-    /// [trusted proxies](Self::behind) report. All of unknown address count together. Works without an
-    /// [`AuthLayer`](crate::AuthLayer) above too.
+    /// [trusted proxies](Self::behind) report. Works without an [`AuthLayer`](crate::AuthLayer) above
+    /// too.
+    ///
+    /// The server must supply the address: insert [`PeerAddr`](crate::PeerAddr), or in axum serve with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. A request without an address is rejected
+    /// with 500 and the reason `address_missing`.
     #[must_use]
     pub fn per_address(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Address)
@@ -151,7 +156,7 @@ impl RateLimitLayer {
     }
 
     /// Refuses nobody: counts, and says in [`status`](Self::status) and in metrics what would have been refused. Headers are not
-    /// written.
+    /// written. A request whose address is missing passes uncounted, with an error in the log.
     #[must_use]
     pub fn observe_only(self) -> Self {
         self.change(|limit| limit.observe_only = true)

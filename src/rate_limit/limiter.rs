@@ -15,6 +15,7 @@ use super::store::memory::MemoryRateLimits;
 use super::store::{Charge, OnStoreFailure, RateLimitStore, Standing};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{AuthError, Reason};
+use crate::response::log::log;
 use crate::store::{State, StoreError, StoreFuture};
 
 /// When to come again where the store cannot be asked.
@@ -65,6 +66,10 @@ impl Limit {
     pub(super) fn check<B>(&self, request: &http::Request<B>, cost: NonZeroU32) -> Checked {
         let caller = match self.who.sent(request) {
             Ok(caller) => caller,
+            Err(error) if self.observe_only && error.reason() == Reason::AddressMissing => {
+                log(&error);
+                return Checked::Judged(Ok(None));
+            }
             Err(error) => return Checked::Judged(Err(error.into())),
         };
         let quotas = self.quotas(caller.plan).as_slice();

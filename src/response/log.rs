@@ -4,7 +4,7 @@ use crate::clock::OncePerSecond;
 use crate::error::{AuthError, Reason};
 
 /// Logs the reason and nothing that the caller sent.
-pub(super) fn log(error: &AuthError) {
+pub(crate) fn log(error: &AuthError) {
     static MISCONFIGURED: OncePerSecond = OncePerSecond::new();
     let (reason, status) = (error.reason().code(), error.status().as_u16());
     match error.reason() {

@@ -5,7 +5,7 @@
 
 pub(crate) mod cache_control;
 pub(crate) mod challenge;
-mod log;
+pub(crate) mod log;
 mod problem_json;
 
 use std::slice;

@@ -13,6 +13,9 @@ async fn an_ipv6_network_is_one_address() {
         (HERE, HERE, true),
         (HERE, THERE, false),
         (HERE, "::ffff:192.0.2.1", true),
+        (HERE, "64:ff9b::192.0.2.1", true),
+        (HERE, "64:ff9b::192.0.2.2", false),
+        ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", false),
         ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", true),
         ("2001:db8::1", "2001:db8:0:1::1", false),
     ] {

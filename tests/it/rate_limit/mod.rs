@@ -1,5 +1,6 @@
 //! Limits: who is counted together and by which quotas, where the counts live, and what callers are told.
 
+mod addresses;
 mod bounds;
 mod headers;
 mod model;

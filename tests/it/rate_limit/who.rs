@@ -82,11 +82,8 @@ async fn who_is_counted_together() {
         ("a client and a subject of one name", [(Some("i~x~"), HERE), (Some("i~~x"), HERE)], false, false),
         ("neither: by address", [(Some("i~~"), HERE), (Some("i~~"), HERE)], true, true),
         ("neither, two addresses", [(Some("i~~"), HERE), (Some("i~~"), THERE)], false, false),
-        ("neither, no address", [(Some("i~~"), None), (Some("j~~"), None)], true, true),
         ("anonymous by address", [(None, HERE), (None, HERE)], true, true),
         ("anonymous, two addresses", [(None, HERE), (None, THERE)], false, false),
-        ("anonymous without address", [(None, None), (None, None)], true, true),
-        ("anonymous and nameless", [(None, None), (Some("i~~"), None)], true, true),
         ("anonymous and known", [(None, HERE), (Some("i~c~s"), HERE)], false, false),
         // One caller has a whole /64, and IPv4 may come dressed as IPv6.
         ("a /64", [(None, Some("2001:db8::1")), (None, Some("2001:db8::ffff:2"))], true, true),
