@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::client_claims::{ClientClaims, OtherClient};
 use super::header::Typ;
 use super::json::{Members, Mixed, Repeat, Skip, Text, parse_object};
 use super::token_kind::{is_access_token_type, is_access_token_use};
@@ -18,6 +19,7 @@ use crate::scope::{InvalidScope, ScopeSet};
 pub(crate) struct Rules {
     pub(crate) typ: Typ,
     pub(crate) audiences: Vec<String>,
+    pub(crate) client_claims: ClientClaims,
     pub(crate) leeway: Duration,
     pub(crate) max_lifetime: Duration,
     /// sub, client_id, iat and jti (RFC 9068 §2.2).
@@ -31,6 +33,7 @@ pub(crate) struct Claims<'b> {
     pub(crate) sub: Option<Cow<'b, str>>,
     client_id: Option<Cow<'b, str>>,
     azp: Option<Cow<'b, str>>,
+    other_client: OtherClient<'b>,
     audience: Option<bool>,
     pub(crate) exp: Option<UnixTime>,
     nbf: Option<UnixTime>,
@@ -45,9 +48,9 @@ pub(crate) struct Claims<'b> {
 }
 
 impl<'b> Claims<'b> {
-    /// Reads them all, where there were none; `audiences` are the names by which this server is known.
-    pub(super) fn read(&mut self, document: &'b [u8], audiences: &[String]) -> Result<(), Reason> {
-        let mut reader = Reader { claims: self, audiences };
+    /// Reads them all, where there were none.
+    pub(super) fn read(&mut self, document: &'b [u8], rules: &Rules) -> Result<(), Reason> {
+        let mut reader = Reader { claims: self, rules };
         parse_object(document, &mut reader).map_err(|fault| fault.reason(Reason::ClaimsMalformed))
     }
 
@@ -103,9 +106,9 @@ impl<'b> Claims<'b> {
         used_otherwise || typed_otherwise
     }
 
-    /// `client_id`, or `azp` of OpenID Connect, which many providers send in its place.
-    pub(crate) fn client(&self) -> Option<&str> {
-        self.client_id.as_deref().or(self.azp.as_deref())
+    /// Returns the client, from the most preferred claim that names one.
+    pub(crate) fn client(&self, claims: &ClientClaims) -> Option<&str> {
+        claims.choose(self.client_id.as_deref(), self.azp.as_deref(), &self.other_client)
     }
 
     /// `scope`, or `scp` if there is no `scope`.
@@ -119,7 +122,7 @@ impl<'b> Claims<'b> {
 
 struct Reader<'r, 'b> {
     claims: &'r mut Claims<'b>,
-    audiences: &'r [String],
+    rules: &'r Rules,
 }
 
 impl<'de> Members<'de> for Reader<'_, 'de> {
@@ -135,7 +138,7 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
             b"sub" => skip.once(&mut claims.sub, named(map)?),
             b"client_id" => skip.once(&mut claims.client_id, named(map)?),
             b"azp" => skip.once(&mut claims.azp, named(map)?),
-            b"aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(self.audiences))?),
+            b"aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(&self.rules.audiences))?),
             b"exp" => skip.once(&mut claims.exp, map.next_value::<NumericDate>()?.0),
             b"nbf" => skip.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0),
             b"iat" => skip.once(&mut claims.iat, map.next_value::<NumericDate>()?.0),
@@ -154,7 +157,13 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
                 claims.foreign = true;
                 skip.over(map)
             }
-            _ => skip.over(map),
+            _ => match self.rules.client_claims.rank(name) {
+                Some(rank) => {
+                    claims.other_client.offer(rank, map.next_value_seed(skip.mixed())?);
+                    Ok(Repeat::ByName)
+                }
+                None => skip.over(map),
+            },
         }
     }
 }
@@ -291,20 +300,21 @@ mod tests {
         Rules {
             typ: Typ::AccessToken,
             audiences: vec!["api".into()],
+            client_claims: ClientClaims::default(),
             leeway: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(86_400),
             all_rfc9068_claims: false,
         }
     }
 
-    fn read<'b>(json: &'b str, audiences: &[String]) -> Result<Claims<'b>, Reason> {
+    fn read<'b>(json: &'b str, rules: &Rules) -> Result<Claims<'b>, Reason> {
         let mut claims = Claims::default();
-        claims.read(json.as_bytes(), audiences).map(|()| claims)
+        claims.read(json.as_bytes(), rules).map(|()| claims)
     }
 
     fn judge(json: &str) -> Result<(), Reason> {
         let rules = rules();
-        read(json, &rules.audiences)?.judge(&rules, NOW)
+        read(json, &rules)?.judge(&rules, NOW)
     }
 
     #[test]
@@ -364,7 +374,7 @@ mod tests {
 
     #[test]
     fn scopes_of_every_kind() {
-        let scopes = |json: &str| read(json, &[]).and_then(|claims| claims.scopes());
+        let scopes = |json: &str| read(json, &rules()).and_then(|claims| claims.scopes());
         for (json, expected) in [
             (r#"{}"#, ""),
             (r#"{"scope":"b a"}"#, "a b"),

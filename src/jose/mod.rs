@@ -7,6 +7,7 @@
 pub(crate) mod algorithm;
 pub(crate) mod base64url;
 pub(crate) mod claims;
+pub(crate) mod client_claims;
 pub(crate) mod header;
 pub(crate) mod hmac;
 pub(crate) mod json;
@@ -149,7 +150,7 @@ impl<'c, 'b> Token<'c, 'b> {
     ) -> Result<Self, Reason> {
         let opened = Opened::open(parts, buffers, rules.typ)?;
         let Opened { header, algorithm, claims: document, seal } = opened;
-        claims.read(document, &rules.audiences)?;
+        claims.read(document, rules)?;
         Ok(Self { header, algorithm, unverified: Unverified { claims, document, seal } })
     }
 }

@@ -73,7 +73,8 @@ impl Principal {
         self.subject().ok_or_else(|| AuthError::from(Reason::SubjectMissing))
     }
 
-    /// The OAuth client: `client_id`, or `azp` where the issuer sends that.
+    /// The OAuth client, from the first of the claims `client_id`, `azp`, `cid` and `appid`, or of
+    /// those that the builder's `client_claims` names.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.facts.texts.client()

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::key::RateKey;
 use super::plans::{Plan, Plans};
+use super::unnamed_clients::warn_once;
 use crate::client_addr::TrustedProxies;
 use crate::context::RequestContext;
 use crate::error::{AuthError, Reason};
@@ -95,12 +96,21 @@ impl Who {
             By::ApiKey => RateKey::api_key(principal),
             _ => RateKey::client(principal),
         };
+        // A limit per client must not turn into one per user or address in silence.
+        let needs_client = !matches!(self.by, By::Subject) && !self.is_by_api_key(principal);
+        if principal.client_id().is_none() && (needs_client || key.is_none()) {
+            warn_once(principal);
+        }
         let Some(key) = key else { return self.by_address(context, Some(principal)) };
         let caller = self.planned(key, Some(principal));
         // Taken already if another limit was first.
         let counted = Counted { number: self.number, key: caller.key.words(), plan: caller.plan };
         let _ = principal.facts().counted.set(counted);
         Ok(caller)
+    }
+
+    fn is_by_api_key(&self, principal: &Principal) -> bool {
+        matches!(self.by, By::ApiKey) && principal.api_key_id().is_some()
     }
 
     fn planned(&self, key: RateKey, principal: Option<&Principal>) -> Caller {

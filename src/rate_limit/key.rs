@@ -46,6 +46,9 @@ impl RateKey {
     }
 
     /// The client; else the subject; else `None`.
+    ///
+    /// A client of an issuer has one key for all kinds of its credentials, such as JWTs and opaque
+    /// tokens. Without an issuer each authenticator ([`Principal::method`]) has keys of its own.
     #[must_use]
     pub fn client(principal: &Principal) -> Option<Self> {
         let client = principal.client_id().map(|id| Self::party("client", principal, [id]));
@@ -53,18 +56,27 @@ impl RateKey {
     }
 
     /// The subject; else the client; else `None`.
+    ///
+    /// A client that is its own subject (RFC 9068 §2.2) has the key of the client, because many
+    /// introspection responses name no subject for it.
     #[must_use]
     pub fn subject(principal: &Principal) -> Option<Self> {
-        let subject = principal.subject().map(|id| Self::party("subject", principal, [id]));
-        subject.or_else(|| principal.client_id().map(|id| Self::party("client", principal, [id])))
+        match principal.subject() {
+            Some(subject) if principal.client_id() != Some(subject) => {
+                Some(Self::party("subject", principal, [subject]))
+            }
+            _ => Self::client(principal),
+        }
     }
 
     /// The subject with the client together, so that a user has a quota with each client; the one that is there if the other is
-    /// not; else `None`.
+    /// not; else `None`. A client that is its own subject has the key of the client.
     #[must_use]
     pub fn client_and_subject(principal: &Principal) -> Option<Self> {
         match (principal.client_id(), principal.subject()) {
-            (Some(client), Some(subject)) => Some(Self::party("both", principal, [client, subject])),
+            (Some(client), Some(subject)) if client != subject => {
+                Some(Self::party("both", principal, [client, subject]))
+            }
             _ => Self::client(principal),
         }
     }
@@ -76,12 +88,13 @@ impl RateKey {
         key.or_else(|| Self::client(principal))
     }
 
-    /// Names of two issuers, or of two authenticators, are two parties.
+    /// Names of two issuers are two parties. Without an issuer, so are those of two authenticators.
     fn party<const N: usize>(kind: &'static str, principal: &Principal, ids: [&str; N]) -> Self {
-        let issuer = principal.issuer();
-        let authority = [if issuer.is_some() { "issuer" } else { "none" }, issuer.unwrap_or_default()];
-        let parts = authority.into_iter().chain([principal.method()]).chain(ids);
-        Self::digest(kind, parts.map(str::as_bytes))
+        let authority = match principal.issuer() {
+            Some(issuer) => ["issuer", issuer],
+            None => ["method", principal.method()],
+        };
+        Self::digest(kind, authority.into_iter().chain(ids).map(str::as_bytes))
     }
 
     /// The same caller under a plan: one that has several spends of each apart.
@@ -163,12 +176,18 @@ mod tests {
     #[test]
     fn parties_are_kept_apart() {
         let party = |issuer: &str, method| {
-            Principal::builder(method).issuer(issuer).subject("a").client_id("a").build()
+            Principal::builder(method).issuer(issuer).subject("s").client_id("a").build()
         };
         let one = party("https://x", "jwt");
         assert_eq!(RateKey::client(&one), RateKey::client(&party("https://x", "jwt")));
         assert_ne!(RateKey::client(&one), RateKey::client(&party("https://y", "jwt")));
-        assert_ne!(RateKey::client(&one), RateKey::client(&party("https://x", "introspection")));
+        assert_eq!(RateKey::client(&one), RateKey::client(&party("https://x", "introspection")));
+        let without_issuer = |method| Principal::builder(method).client_id("a").build();
+        let jwt = without_issuer("jwt");
+        assert_eq!(RateKey::client(&jwt), RateKey::client(&without_issuer("jwt")));
+        assert_ne!(RateKey::client(&jwt), RateKey::client(&without_issuer("introspection")));
+        // An issuer is no method, even where both have one name.
+        assert_ne!(RateKey::client(&jwt), RateKey::client(&party("jwt", "jwt")));
         assert_ne!(RateKey::client(&one), RateKey::subject(&one));
         assert_ne!(RateKey::client_and_subject(&one), RateKey::subject(&one));
         assert_eq!(RateKey::api_key(&one), RateKey::client(&one));

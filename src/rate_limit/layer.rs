@@ -55,8 +55,13 @@ pub struct RateLimitLayer {
 }
 
 impl RateLimitLayer {
-    /// Quotas for each client, together for all of its users and tokens. A credential without client counts by its subject,
-    /// an anonymous request by its address. A request that must count by its address and has none is
+    /// Quotas for each client, together for all of its users and tokens, whether JWTs or opaque tokens
+    /// of one issuer.
+    ///
+    /// A credential without client counts by its subject, and one without both counts by the address,
+    /// together with all others from there. For each issuer of such credentials the log has one
+    /// warning: its tokens may name the client in another claim, which `client_claims` on the
+    /// authenticator's builder sets. An anonymous request counts by its address. A request that must count by its address and has none is
     /// rejected with 500 (`address_missing`); see [`PeerAddr`](crate::PeerAddr).
     #[must_use]
     pub fn per_client(quotas: impl Into<Quotas>) -> Self {

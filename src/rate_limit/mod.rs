@@ -16,6 +16,7 @@ pub(crate) mod quota;
 pub(crate) mod quotas;
 pub(crate) mod service;
 pub(crate) mod store;
+pub(crate) mod unnamed_clients;
 
 pub use future::RateLimitFuture;
 pub use headers::{LegacyNames, RateLimitHeaders, ResetUnit};

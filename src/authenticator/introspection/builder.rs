@@ -16,6 +16,7 @@ use crate::context::RequestContext;
 use crate::error::ConfigError;
 use crate::http_client::default_client::default_client;
 use crate::http_client::{HttpClient, Limits};
+use crate::jose::client_claims::ClientClaims;
 use crate::keys::discovery::Discovery;
 use crate::keys::issuer::Issuer;
 use crate::keys::metadata_client::Documents;
@@ -63,6 +64,7 @@ pub struct IntrospectionAuthenticatorBuilder {
     own_clock: Option<Arc<dyn Clock>>,
     audiences: Vec<String>,
     audience_may_be_missing: bool,
+    client_claims: ClientClaims,
     leeway: Duration,
     signed: bool,
     type_hint: bool,
@@ -87,6 +89,7 @@ impl IntrospectionAuthenticatorBuilder {
             own_clock: None,
             audiences: Vec::new(),
             audience_may_be_missing: false,
+            client_claims: ClientClaims::default(),
             leeway: LEEWAY,
             signed: false,
             type_hint: false,
@@ -132,6 +135,24 @@ impl IntrospectionAuthenticatorBuilder {
     /// Accepts answers without `aud` although audiences are set. One that is there must still fit.
     pub fn accept_missing_audience(mut self) -> Self {
         self.audience_may_be_missing = true;
+        self
+    }
+
+    /// Sets which claims name the client: the first of them that names one counts. Defaults to
+    /// `client_id`, `azp`, `cid` (Okta) and `appid` (Entra ID).
+    ///
+    /// Limits per client (`RateLimitLayer::per_client`) and
+    /// [`Principal::client_id`](crate::Principal::client_id) use it.
+    ///
+    /// ```
+    /// # use portcullis::{ClientAuth, IntrospectionAuthenticator, Issuer};
+    /// # fn f(issuer: Issuer, client: ClientAuth) {
+    /// let builder = IntrospectionAuthenticator::builder(issuer, client)
+    ///     .client_claims(["azp", "application_id"]);
+    /// # }
+    /// ```
+    pub fn client_claims(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.client_claims = ClientClaims::new(names);
         self
     }
 
@@ -241,13 +262,14 @@ impl IntrospectionAuthenticatorBuilder {
     /// The authenticator. Nothing is asked yet.
     ///
     /// # Errors
-    /// If the issuer, the endpoint or the way to prove who we are cannot be used, an audience is empty, the timeout is zero, the
-    /// leeway longer than 5 minutes, or there is no HTTP client.
+    /// If the issuer, the endpoint or the way to prove who we are cannot be used, an audience is empty, a client claim cannot
+    /// be used, the timeout is zero, the leeway longer than 5 minutes, or there is no HTTP client.
     pub fn build(self) -> Result<IntrospectionAuthenticator, ConfigError> {
         let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.audiences.iter().any(String::is_empty) {
             return Err(wrong("audience", None, "must not be empty"));
         }
+        self.client_claims.check()?;
         if self.leeway > MAX_LEEWAY {
             let value = Some(format!("{:?}", self.leeway));
             return Err(wrong("leeway", value, "must not be longer than 5 minutes"));
@@ -307,6 +329,7 @@ impl IntrospectionAuthenticatorBuilder {
             issuer: issuer.to_string(),
             audiences: self.audiences,
             audience_may_be_missing: self.audience_may_be_missing,
+            client_claims: self.client_claims,
             leeway: self.leeway,
         };
         let grace = self.serve_stale.map(|time| Arc::new(Grace { time, served: AtomicU64::new(0) }));

@@ -229,7 +229,7 @@ impl Inner {
         if let Some(subject) = answer.subject() {
             principal = principal.subject(subject);
         }
-        if let Some(client) = answer.client() {
+        if let Some(client) = answer.client {
             principal = principal.client_id(client);
         }
         if let Some(exp) = answer.exp() {

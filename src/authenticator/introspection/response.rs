@@ -8,6 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
 use crate::jose::claims::{Audience, NumericDate, ScopeClaim};
+use crate::jose::client_claims::{ClientClaims, OtherClient};
 use crate::jose::json::{Members, Repeat, Skip, Text, parse_object};
 use crate::jose::token_kind::is_access_token_use;
 use crate::scope::{InvalidScope, ScopeSet};
@@ -19,6 +20,7 @@ pub(super) struct Rules {
     /// The names of this server; none: tokens for anybody.
     pub(super) audiences: Vec<String>,
     pub(super) audience_may_be_missing: bool,
+    pub(super) client_claims: ClientClaims,
     pub(super) leeway: Duration,
 }
 
@@ -39,6 +41,7 @@ pub(super) struct Answer<'a> {
     sub: Member<'a>,
     client_id: Member<'a>,
     azp: Member<'a>,
+    other_client: OtherClient<'a>,
     token_type: Member<'a>,
     token_use: Member<'a>,
     /// Whether it names this server.
@@ -64,13 +67,15 @@ pub(super) enum Unreadable {
 /// An answer about a token that is accepted.
 pub(super) struct Judged<'a> {
     answer: &'a Answer<'a>,
+    /// From the most preferred claim that names one.
+    pub(super) client: Option<&'a str>,
     /// `None` where the authority says nothing about scopes.
     pub(super) scopes: Option<ScopeSet>,
 }
 
 impl<'a> Answer<'a> {
     pub(super) fn parse(document: &'a [u8], rules: &Rules) -> Result<Self, Unreadable> {
-        let mut reader = Reader { answer: Self::default(), audiences: &rules.audiences };
+        let mut reader = Reader { answer: Self::default(), rules };
         if parse_object(document, &mut reader).is_ok() && reader.answer.active.is_some() {
             return match reader.answer.granted() {
                 Ok(_) => Ok(reader.answer),
@@ -120,7 +125,9 @@ impl<'a> Answer<'a> {
         }
         self.judge_times(rules.leeway, now)?;
         let scopes = self.granted().map_err(|_| Reason::ScopeMalformed)?;
-        Ok(Judged { answer: self, scopes })
+        let (client_id, azp) = (name(&self.client_id), name(&self.azp));
+        let client = rules.client_claims.choose(client_id, azp, &self.other_client);
+        Ok(Judged { answer: self, client, scopes })
     }
 
     fn judge_times(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
@@ -150,10 +157,6 @@ impl Judged<'_> {
     pub(super) fn subject(&self) -> Option<&str> {
         name(&self.answer.sub)
     }
-
-    pub(super) fn client(&self) -> Option<&str> {
-        name(&self.answer.client_id).or_else(|| name(&self.answer.azp))
-    }
 }
 
 fn text<'a>(member: &'a Member<'_>) -> Option<&'a str> {
@@ -171,7 +174,7 @@ fn time(member: &Option<Option<NumericDate>>) -> Option<UnixTime> {
 
 struct Reader<'a, 'r> {
     answer: Answer<'a>,
-    audiences: &'r [String],
+    rules: &'r Rules,
 }
 
 impl<'de> Members<'de> for Reader<'de, '_> {
@@ -190,15 +193,20 @@ impl<'de> Members<'de> for Reader<'de, '_> {
             "azp" => skip.once(&mut answer.azp, map.next_value()?),
             "token_type" => skip.once(&mut answer.token_type, map.next_value()?),
             "token_use" => skip.once(&mut answer.token_use, map.next_value()?),
-            "aud" => {
-                skip.once(&mut answer.audience, map.next_value_seed(Nullable(Audience(self.audiences)))?)
-            }
+            "aud" => skip
+                .once(&mut answer.audience, map.next_value_seed(Nullable(Audience(&self.rules.audiences)))?),
             "exp" => skip.once(&mut answer.exp, map.next_value()?),
             "nbf" => skip.once(&mut answer.nbf, map.next_value()?),
             "iat" => skip.once(&mut answer.iat, map.next_value()?),
             "scope" => skip.once(&mut answer.scope, map.next_value()?),
             "cnf" => skip.once(&mut answer.cnf, map.next_value_seed(Nullable(skip))?),
-            _ => skip.over(map),
+            _ => match self.rules.client_claims.rank(name) {
+                Some(rank) => {
+                    answer.other_client.offer(rank, map.next_value_seed(skip.mixed())?);
+                    Ok(Repeat::ByName)
+                }
+                None => skip.over(map),
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::authenticator::introspection::IntrospectionAuthenticator;
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::jose::claims::Rules;
+use crate::jose::client_claims::ClientClaims;
 use crate::jose::header::Typ;
 use crate::keys::issuer::Issuer;
 use crate::keys::url::shown;
@@ -51,6 +52,7 @@ impl JwtAuthenticatorBuilder {
             rules: Rules {
                 typ: Typ::AccessToken,
                 audiences: vec![audience],
+                client_claims: ClientClaims::default(),
                 leeway: LEEWAY,
                 max_lifetime: MAX_LIFETIME,
                 all_rfc9068_claims: false,
@@ -89,6 +91,25 @@ impl JwtAuthenticatorBuilder {
     /// Demands all claims that RFC 9068 §2.2 does: besides `iss`, `aud` and `exp` also `sub`, `client_id`, `iat` and `jti`.
     pub fn require_rfc9068_claims(mut self) -> Self {
         self.rules.all_rfc9068_claims = true;
+        self
+    }
+
+    /// Sets which claims name the client: the first of them that names one counts. Defaults to
+    /// `client_id`, `azp`, `cid` (Okta) and `appid` (Entra ID).
+    ///
+    /// Limits per client (`RateLimitLayer::per_client`) and
+    /// [`Principal::client_id`](crate::Principal::client_id) use it. `client_id` and `azp` must be
+    /// strings if they are present; another claim that is no string, or is empty, names nobody.
+    ///
+    /// ```
+    /// # use portcullis::{Issuer, JwtAuthenticator};
+    /// # fn f(issuer: Issuer) {
+    /// let builder = JwtAuthenticator::builder(issuer, "https://api.example.com")
+    ///     .client_claims(["azp", "application_id"]);
+    /// # }
+    /// ```
+    pub fn client_claims(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.rules.client_claims = ClientClaims::new(names);
         self
     }
 
@@ -139,12 +160,14 @@ impl JwtAuthenticatorBuilder {
     /// The authenticator. Nothing is fetched yet.
     ///
     /// # Errors
-    /// If an issuer cannot be used or is listed twice, an audience is empty, or the leeway is longer than 5 minutes.
+    /// If an issuer cannot be used or is listed twice, an audience is empty, a client claim cannot be
+    /// used, or the leeway is longer than 5 minutes.
     pub fn build(self) -> Result<JwtAuthenticator, ConfigError> {
         let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.rules.audiences.iter().any(String::is_empty) {
             return Err(wrong("audience", None, "must not be empty"));
         }
+        self.rules.client_claims.check()?;
         if self.rules.leeway > MAX_LEEWAY {
             let value = Some(format!("{:?}", self.rules.leeway));
             return Err(wrong("leeway", value, "must not be longer than 5 minutes"));

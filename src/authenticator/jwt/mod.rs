@@ -157,12 +157,13 @@ impl Judge {
         })?;
         let (verified, lease) = verified.ok_or(Reason::KeyUnknown)??;
         header.judge_typ(self.rules.typ)?;
-        let (principal, expires_at) = Self::principal(&verified, issuer, now)?;
+        let (principal, expires_at) = self.principal(&verified, issuer, now)?;
         Ok(Verdict::until(principal, expires_at).under(lease))
     }
 
     /// The one way from a token to a principal: only a verified one has it.
     fn principal(
+        &self,
         verified: &Verified<'_, '_>,
         issuer: &Trusted,
         now: UnixTime,
@@ -174,7 +175,7 @@ impl Judge {
             .document(verified.document.clone())
             .issuer(Arc::clone(&issuer.id))
             .subject(claims.sub.as_deref().unwrap_or_default())
-            .client_id(claims.client().unwrap_or_default())
+            .client_id(claims.client(&self.rules.client_claims).unwrap_or_default())
             .scopes(claims.scopes()?)
             .ends_at(expires_at)
             .judged_at(now);

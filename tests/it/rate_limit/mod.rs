@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod clients;
 mod headers;
 mod model;
 mod plans;
