@@ -9,10 +9,11 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAcces
 use super::client_claims::{ClientClaims, OtherClient};
 use super::header::Typ;
 use super::json::{Members, Mixed, Repeat, Skip, Text, parse_object};
+use super::scope_claim::ScopeClaim;
 use super::token_kind::{is_access_token_type, is_access_token_use};
 use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
-use crate::scope::{InvalidScope, ScopeSet};
+use crate::scope::ScopeSet;
 
 /// What a verifier demands.
 #[derive(Clone, Debug)]
@@ -240,53 +241,6 @@ impl<'de> Visitor<'de> for Audience<'_> {
             found |= self.names_us(&audience);
         }
         Ok(found)
-    }
-}
-
-/// Scopes as one string (RFC 8693 §4.2) or as the list that some providers send.
-pub(crate) enum ScopeClaim<'b> {
-    Joined(Cow<'b, str>),
-    Listed(Vec<Cow<'b, str>>),
-}
-
-impl ScopeClaim<'_> {
-    pub(crate) fn parse(&self) -> Result<ScopeSet, InvalidScope> {
-        match self {
-            Self::Joined(text) => ScopeSet::parse(text),
-            Self::Listed(members) => ScopeSet::from_members(members.iter().map(Cow::as_ref)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ScopeClaim<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScopeVisitor;
-
-        impl<'de> Visitor<'de> for ScopeVisitor {
-            type Value = ScopeClaim<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<ScopeClaim<'de>, E> {
-                Ok(ScopeClaim::Joined(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<ScopeClaim<'de>, E> {
-                Ok(ScopeClaim::Joined(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ScopeClaim<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(Text(member)) = seq.next_element()? {
-                    members.push(member);
-                }
-                Ok(ScopeClaim::Listed(members))
-            }
-        }
-
-        deserializer.deserialize_any(ScopeVisitor)
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod json;
 pub(crate) mod jwk;
 #[cfg(any(feature = "introspection", feature = "test-util"))]
 pub(crate) mod key_pair;
+pub(crate) mod scope_claim;
 #[cfg(feature = "introspection")]
 pub(crate) mod signer;
 pub(crate) mod token_kind;

@@ -7,9 +7,10 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::clock::timestamp::UnixTime;
 use crate::error::Reason;
-use crate::jose::claims::{Audience, NumericDate, ScopeClaim};
+use crate::jose::claims::{Audience, NumericDate};
 use crate::jose::client_claims::{ClientClaims, OtherClient};
 use crate::jose::json::{Members, Repeat, Skip, Text, parse_object};
+use crate::jose::scope_claim::ScopeClaim;
 use crate::jose::token_kind::is_access_token_use;
 use crate::scope::{InvalidScope, ScopeSet};
 
