@@ -31,7 +31,7 @@ pub(crate) struct Rules {
 #[derive(Default)]
 pub(crate) struct Claims<'b> {
     pub(crate) iss: Option<Cow<'b, str>>,
-    pub(crate) sub: Option<Cow<'b, str>>,
+    sub: Option<Cow<'b, str>>,
     client_id: Option<Cow<'b, str>>,
     azp: Option<Cow<'b, str>>,
     other_client: OtherClient<'b>,
@@ -59,7 +59,10 @@ impl<'b> Claims<'b> {
     pub(crate) fn judge(&self, rules: &Rules, now: UnixTime) -> Result<(), Reason> {
         let exp = self.exp.ok_or(Reason::ClaimMissing)?;
         let missing = rules.all_rfc9068_claims
-            && (self.sub.is_none() || self.client_id.is_none() || self.iat.is_none() || self.jti.is_none());
+            && (self.subject().is_none()
+                || self.client_id.is_none()
+                || self.iat.is_none()
+                || self.jti.is_none());
         if missing {
             return Err(Reason::ClaimMissing);
         }
@@ -107,6 +110,11 @@ impl<'b> Claims<'b> {
         used_otherwise || typed_otherwise
     }
 
+    /// Returns the subject. An empty one counts as absent.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.sub.as_deref().filter(|subject| !subject.is_empty())
+    }
+
     /// Returns the client, from the most preferred claim that names one.
     pub(crate) fn client(&self, claims: &ClientClaims) -> Option<&str> {
         claims.choose(self.client_id.as_deref(), self.azp.as_deref(), &self.other_client)
@@ -136,7 +144,7 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
         let claims = &mut *self.claims;
         match name.as_bytes() {
             b"iss" => skip.once(&mut claims.iss, map.next_value::<Text<'_>>()?.0),
-            b"sub" => skip.once(&mut claims.sub, named(map)?),
+            b"sub" => skip.once(&mut claims.sub, map.next_value::<Text<'_>>()?.0),
             b"client_id" => skip.once(&mut claims.client_id, named(map)?),
             b"azp" => skip.once(&mut claims.azp, named(map)?),
             b"aud" => skip.once(&mut claims.audience, map.next_value_seed(Audience(&self.rules.audiences))?),

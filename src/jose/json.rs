@@ -223,6 +223,16 @@ impl Mixed<'_> {
             Self::Null | Self::Other => None,
         }
     }
+
+    /// Returns whether it is `null` or an empty string: what some servers send for an absent value.
+    #[cfg(feature = "introspection")]
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.is_empty(),
+            Self::Other => false,
+        }
+    }
 }
 
 /// Reads a [`Mixed`]; see [`Skip::mixed`].

@@ -31,6 +31,7 @@ impl Principal {
             expires_at: None,
             verified_at: None,
             by_authority: false,
+            client_is_identity: true,
             claims: Bytes::new(),
         }
     }
@@ -49,6 +50,7 @@ pub struct PrincipalBuilder<'a> {
     expires_at: Option<UnixTime>,
     verified_at: Option<UnixTime>,
     by_authority: bool,
+    client_is_identity: bool,
     claims: Bytes,
 }
 
@@ -68,6 +70,13 @@ impl<'a> PrincipalBuilder<'a> {
     /// Sets the client. An empty one counts as none.
     pub fn client_id(mut self, client_id: impl Into<Cow<'a, str>>) -> Self {
         self.client_id = client_id.into();
+        self
+    }
+
+    /// Sets whether the client is the identity where there is no subject.
+    #[cfg(feature = "jwt")]
+    pub(crate) const fn client_is_identity(mut self, is_identity: bool) -> Self {
+        self.client_is_identity = is_identity;
         self
     }
 
@@ -143,6 +152,7 @@ impl<'a> PrincipalBuilder<'a> {
             expires_at: self.expires_at,
             verified_at: self.verified_at.unwrap_or_else(|| SystemClock.now().into()),
             by_authority: self.by_authority,
+            client_is_identity: self.client_is_identity,
         };
         Principal::from_facts(Arc::new(facts))
     }

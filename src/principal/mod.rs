@@ -40,21 +40,27 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// A key for data that belongs to this caller: the issuer (or the authenticator, where there is no issuer) and the subject,
-    /// or the client if there is no subject.
+    /// A key for data that belongs to this caller: the issuer (or the authenticator, where there is no issuer) and the subject.
+    ///
+    /// The client is the identity of a credential without subject only where the client acts for
+    /// itself. This is so for API keys, signed requests and the principals of your own authenticators;
+    /// for introspection responses that name a `client_id` and no user; and for other responses and
+    /// JWTs if their builder's `subjectless_is_client` says so.
     ///
     /// Equal subjects of two issuers differ, and so do a subject and a client of one name. `None` if the credential names
     /// nobody: such callers must not share anything, so there is no key to share.
     #[must_use]
     pub fn id(&self) -> Option<PrincipalId> {
         let facts = &*self.facts;
-        PrincipalId::new(facts.issuer.as_ref(), facts.method, self.subject(), self.client_id())
+        let client = self.client_id().filter(|_| facts.client_is_identity);
+        PrincipalId::new(facts.issuer.as_ref(), facts.method, self.subject(), client)
     }
 
     /// The key for data of this caller, for handlers that keep some.
     ///
     /// # Errors
-    /// 403 with the reason `subject_missing` if the credential names neither a subject nor a client.
+    /// 403 with the reason `subject_missing` if there is no [`id`](Self::id). The log line names
+    /// `subjectless_is_client`.
     pub fn require_id(&self) -> Result<PrincipalId, AuthError> {
         self.id().ok_or_else(|| AuthError::from(Reason::SubjectMissing))
     }

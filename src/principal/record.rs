@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     pub(super) verified_at: UnixTime,
     /// That was when an authority was asked.
     pub(super) by_authority: bool,
+    /// Whether the client is the identity where there is no subject.
+    pub(super) client_is_identity: bool,
 }
 
 /// For so long a machine may have slept without an authority being asked again.

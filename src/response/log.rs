@@ -20,6 +20,10 @@ pub(crate) fn log(error: &AuthError) {
             target: "portcullis", reason, status,
             "refused because the authority names no audience: if it answers for the tokens of this server alone, build the introspection with `accept_missing_audience()`"
         ),
+        Reason::SubjectMissing => tracing::debug!(
+            target: "portcullis", reason, status,
+            "refused because the credential names no subject: if the issuer leaves `sub` out for clients alone, build the authenticator with `subjectless_is_client(true)`, so that `require_id` returns the client's identity"
+        ),
         Reason::JwtUnexpected => tracing::debug!(
             target: "portcullis", reason, status,
             "a JWT came where only opaque tokens are judged: put a `JwtAuthenticator` beside the introspection, or build that with `introspect_jwts()`"

@@ -71,7 +71,7 @@ const DISAGREEMENTS: &[(Accepts, &str, &[&str])] = &[
         "sub null", "sub true", "sub 1", "sub 1.5",
     ]),
     (Theirs, "a party without a name would be a party; jsonwebtoken does not look at that", &[
-        r#"sub """#, r#"client_id """#, r#"azp """#,
+        r#"client_id """#, r#"azp """#,
     ]),
     (Theirs, "names of parties are strings (RFC 8693 §4.3, OpenID Connect Core §2); jsonwebtoken does not read these claims", &[
         "client_id null", "client_id true", "client_id 1", "client_id 1.5", "client_id []", r#"client_id ["x"]"#,
@@ -204,7 +204,9 @@ async fn every_disagreement_with_jsonwebtoken_is_known_and_what_both_accept_is_r
     for (case, Both { ours, theirs }) in &judged {
         if let (Ok(ours), Some(theirs)) = (ours, theirs) {
             assert_eq!(ours.claims::<Value>().unwrap(), *theirs, "{}", case.name);
-            assert_eq!(ours.subject(), theirs["sub"].as_str(), "{}", case.name);
+            // An empty subject names nobody.
+            let subject = theirs["sub"].as_str().filter(|subject| !subject.is_empty());
+            assert_eq!(ours.subject(), subject, "{}", case.name);
             alike += 1;
         }
         let found = match (ours, theirs) {

@@ -27,6 +27,7 @@ mod glewlwyd;
 mod glob_import;
 mod harness;
 mod hyper;
+mod identity;
 mod introspected;
 mod introspection;
 mod key_stores;

@@ -65,6 +65,7 @@ pub struct IntrospectionAuthenticatorBuilder {
     audiences: Vec<String>,
     audience_may_be_missing: bool,
     client_claims: ClientClaims,
+    subjectless_is_client: Option<bool>,
     leeway: Duration,
     signed: bool,
     type_hint: bool,
@@ -90,6 +91,7 @@ impl IntrospectionAuthenticatorBuilder {
             audiences: Vec::new(),
             audience_may_be_missing: false,
             client_claims: ClientClaims::default(),
+            subjectless_is_client: None,
             leeway: LEEWAY,
             signed: false,
             type_hint: false,
@@ -153,6 +155,18 @@ impl IntrospectionAuthenticatorBuilder {
     /// ```
     pub fn client_claims(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.client_claims = ClientClaims::new(names);
+        self
+    }
+
+    /// Sets whether a response without `sub` has the identity of its client
+    /// ([`Principal::id`](crate::Principal::id)). By default it does if it has `client_id` and none of
+    /// `username`, `sid`, `auth_time`, `acr`, `email` and `preferred_username`: many servers answer so
+    /// for a client that acts for itself. Empty and `null` members count as absent.
+    ///
+    /// # Security
+    /// With `true`, all users of a client share their data if the server leaves `sub` out for users.
+    pub fn subjectless_is_client(mut self, is_client: bool) -> Self {
+        self.subjectless_is_client = Some(is_client);
         self
     }
 
@@ -330,6 +344,7 @@ impl IntrospectionAuthenticatorBuilder {
             audiences: self.audiences,
             audience_may_be_missing: self.audience_may_be_missing,
             client_claims: self.client_claims,
+            subjectless_is_client: self.subjectless_is_client,
             leeway: self.leeway,
         };
         let grace = self.serve_stale.map(|time| Arc::new(Grace { time, served: AtomicU64::new(0) }));

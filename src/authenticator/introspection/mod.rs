@@ -223,6 +223,7 @@ impl Inner {
     fn principal(&self, document: &str, answer: &Judged<'_>, asked: SystemTime) -> Principal {
         let mut principal = Principal::builder("introspection")
             .issuer(Arc::clone(&self.issuer))
+            .client_is_identity(answer.client_is_identity)
             .scopes(answer.scopes.clone().unwrap_or_default())
             .verified_at(asked)
             .claims(document);

@@ -22,6 +22,8 @@ pub(super) struct Rules {
     pub(super) audiences: Vec<String>,
     pub(super) audience_may_be_missing: bool,
     pub(super) client_claims: ClientClaims,
+    /// `None`: the response decides, by the members of users that it has.
+    pub(super) subjectless_is_client: Option<bool>,
     pub(super) leeway: Duration,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Answer<'a> {
     client_id: Member<'a>,
     azp: Member<'a>,
     other_client: OtherClient<'a>,
+    /// Whether a member that only tokens of users have is there.
+    names_user: bool,
     token_type: Member<'a>,
     token_use: Member<'a>,
     /// Whether it names this server.
@@ -70,6 +74,8 @@ pub(super) struct Judged<'a> {
     answer: &'a Answer<'a>,
     /// From the most preferred claim that names one.
     pub(super) client: Option<&'a str>,
+    /// Whether the client is the identity where there is no subject.
+    pub(super) client_is_identity: bool,
     /// `None` where the authority says nothing about scopes.
     pub(super) scopes: Option<ScopeSet>,
 }
@@ -128,7 +134,9 @@ impl<'a> Answer<'a> {
         let scopes = self.granted().map_err(|_| Reason::ScopeMalformed)?;
         let (client_id, azp) = (name(&self.client_id), name(&self.azp));
         let client = rules.client_claims.choose(client_id, azp, &self.other_client);
-        Ok(Judged { answer: self, client, scopes })
+        let acts_for_itself = client_id.is_some() && !self.names_user;
+        let client_is_identity = rules.subjectless_is_client.unwrap_or(acts_for_itself);
+        Ok(Judged { answer: self, client, client_is_identity, scopes })
     }
 
     fn judge_times(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
@@ -201,6 +209,10 @@ impl<'de> Members<'de> for Reader<'de, '_> {
             "iat" => skip.once(&mut answer.iat, map.next_value()?),
             "scope" => skip.once(&mut answer.scope, map.next_value()?),
             "cnf" => skip.once(&mut answer.cnf, map.next_value_seed(Nullable(skip))?),
+            "username" | "sid" | "auth_time" | "acr" | "email" | "preferred_username" => {
+                answer.names_user |= !map.next_value_seed(skip.mixed())?.is_empty();
+                Ok(Repeat::ByName)
+            }
             _ => match self.rules.client_claims.rank(name) {
                 Some(rank) => {
                     answer.other_client.offer(rank, map.next_value_seed(skip.mixed())?);

@@ -39,6 +39,7 @@ impl JwtAuthenticator {
 pub struct JwtAuthenticatorBuilder {
     issuers: Vec<Issuer>,
     rules: Rules,
+    subjectless_is_client: bool,
     max_token_len: usize,
     clock: Option<Arc<dyn Clock>>,
     #[cfg(feature = "introspection")]
@@ -57,6 +58,7 @@ impl JwtAuthenticatorBuilder {
                 max_lifetime: MAX_LIFETIME,
                 all_rfc9068_claims: false,
             },
+            subjectless_is_client: false,
             max_token_len: MAX_TOKEN_LEN,
             clock: None,
             #[cfg(feature = "introspection")]
@@ -110,6 +112,18 @@ impl JwtAuthenticatorBuilder {
     /// ```
     pub fn client_claims(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.rules.client_claims = ClientClaims::new(names);
+        self
+    }
+
+    /// Sets whether a token without `sub` has the identity of its client
+    /// ([`Principal::id`](crate::Principal::id)). Defaults to `false`: RFC 9068 §2.2 requires `sub`, so
+    /// a token without one has no identity. An empty `sub` counts as absent.
+    ///
+    /// # Security
+    /// Set it only if the issuer leaves `sub` out for clients that act for themselves. If it leaves
+    /// `sub` out for users too, all users of a client share their data.
+    pub fn subjectless_is_client(mut self, is_client: bool) -> Self {
+        self.subjectless_is_client = is_client;
         self
     }
 
@@ -190,11 +204,17 @@ impl JwtAuthenticatorBuilder {
             let value = Some(shown(authority.issuer()));
             return Err(wrong("with_introspection", value, "must be the authority of the same issuer"));
         }
-        let Self { rules, max_token_len, clock, .. } = self;
+        let Self { rules, subjectless_is_client, max_token_len, clock, .. } = self;
         Ok(JwtAuthenticator {
             #[cfg(feature = "introspection")]
             authority: self.authority,
-            judge: Arc::new(Judge { issuers: issuers.into(), rules, max_token_len, own_clock: clock }),
+            judge: Arc::new(Judge {
+                issuers: issuers.into(),
+                rules,
+                subjectless_is_client,
+                max_token_len,
+                own_clock: clock,
+            }),
         })
     }
 }

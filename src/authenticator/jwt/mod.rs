@@ -61,6 +61,7 @@ pub struct JwtAuthenticator {
 struct Judge {
     issuers: Box<[Trusted]>,
     rules: Rules,
+    subjectless_is_client: bool,
     max_token_len: usize,
     /// The application's, if it brought one.
     own_clock: Option<Arc<dyn Clock>>,
@@ -170,12 +171,13 @@ impl Judge {
     ) -> Result<(Principal, SystemTime), Reason> {
         let claims = verified.claims;
         let expires_at = claims.exp.ok_or(Reason::ClaimMissing)?;
-        // An empty name counts as none, and none in the token is empty.
+        // An empty name counts as none.
         let principal = Principal::builder("jwt")
             .document(verified.document.clone())
             .issuer(Arc::clone(&issuer.id))
-            .subject(claims.sub.as_deref().unwrap_or_default())
+            .subject(claims.subject().unwrap_or_default())
             .client_id(claims.client(&self.rules.client_claims).unwrap_or_default())
+            .client_is_identity(self.subjectless_is_client)
             .scopes(claims.scopes()?)
             .ends_at(expires_at)
             .judged_at(now);

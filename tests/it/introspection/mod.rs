@@ -63,20 +63,20 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 /// A resource server that asks a real authority.
-struct Scene {
-    server: Arc<FakeAuthorizationServer>,
-    opaque: IntrospectionAuthenticator,
+pub(crate) struct Scene {
+    pub(crate) server: Arc<FakeAuthorizationServer>,
+    pub(crate) opaque: IntrospectionAuthenticator,
     layer: AuthLayer<IntrospectionAuthenticator>,
 }
 
-type Builder = IntrospectionAuthenticatorBuilder;
+pub(crate) type Builder = IntrospectionAuthenticatorBuilder;
 
 impl Scene {
     async fn start() -> Self {
         Self::with(|builder| builder).await
     }
 
-    async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
         Self::of(&Arc::new(FakeAuthorizationServer::start().await), configure)
     }
 
@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// A new opaque token that is active.
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.server.opaque_token(self.server.token())
     }
 
