@@ -20,6 +20,7 @@ use crate::context::RequestContext;
 use crate::credential::Credential;
 use crate::credential::location::Presentation;
 use crate::response::challenge::Challenge;
+use crate::revocation::Mark;
 
 /// Judges credentials.
 ///
@@ -54,6 +55,19 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
+    /// Returns the mark by which a revocation list revokes this credential by its own text: by default that of the
+    /// text as it stands. Called in layers that have a list, before the credential is verified.
+    ///
+    /// An authenticator that reads one credential in several spellings returns the mark of the credential itself for
+    /// all of them: an API key has one mark in its header and within HTTP Basic credentials.
+    ///
+    /// # Security
+    /// [`Mark::token`] hashes the text, so that no copy of it is needed. An authenticator that decodes the text first
+    /// wipes what it decoded.
+    fn token_mark(&self, credential: &Credential<'_>) -> Mark {
+        Mark::token(credential.expose())
+    }
+
     /// Puts another authenticator beside this one. The order does not matter where only one recognises a credential.
     fn or<B: Authenticator>(self, other: B) -> Or<Self, B>
     where
@@ -84,6 +98,10 @@ impl<A: Authenticator + ?Sized> Authenticator for Box<A> {
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         (**self).clock()
+    }
+
+    fn token_mark(&self, credential: &Credential<'_>) -> Mark {
+        (**self).token_mark(credential)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::credential::Credential;
 use crate::credential::location::Presentation;
 use crate::error::{AuthError, Reason};
 use crate::response::challenge::Challenge;
+use crate::revocation::Mark;
 
 impl<A: Authenticator> Side<A> {
     fn recognizes(&self, credential: &Credential<'_>) -> Match {
@@ -28,13 +29,10 @@ impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
     }
 
     fn authenticate(&self, credential: &Credential<'_>, context: &RequestContext<'_>) -> AuthFuture {
-        let left = self.left.recognizes(credential);
-        let right = if left == Match::Specific { Match::No } else { self.right.recognizes(credential) };
-        match left.max(right) {
-            Match::No => AuthFuture::ready(Err(AuthError::from(Reason::CredentialUnrecognized))),
-            Match::Barred => AuthFuture::ready(Err(AuthError::from(Reason::CredentialMisplaced))),
-            _ if left >= right => self.left.authenticator.authenticate(credential, context),
-            _ => self.right.authenticator.authenticate(credential, context),
+        match self.choose(credential) {
+            Ok(Choice::Left(left)) => left.authenticate(credential, context),
+            Ok(Choice::Right(right)) => right.authenticate(credential, context),
+            Err(reason) => AuthFuture::ready(Err(AuthError::from(reason))),
         }
     }
 
@@ -48,6 +46,34 @@ impl<A: Authenticator, B: Authenticator> Authenticator for Or<A, B> {
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         self.left.authenticator.clock().or_else(|| self.right.authenticator.clock())
+    }
+
+    fn token_mark(&self, credential: &Credential<'_>) -> Mark {
+        match self.choose(credential) {
+            Ok(Choice::Left(left)) => left.token_mark(credential),
+            Ok(Choice::Right(right)) => right.token_mark(credential),
+            // Nobody accepts it.
+            Err(_) => Mark::token(credential.expose()),
+        }
+    }
+}
+
+/// The one of two authenticators that is responsible for a credential.
+enum Choice<'a, A, B> {
+    Left(&'a A),
+    Right(&'a B),
+}
+
+impl<A: Authenticator, B: Authenticator> Or<A, B> {
+    fn choose(&self, credential: &Credential<'_>) -> Result<Choice<'_, A, B>, Reason> {
+        let left = self.left.recognizes(credential);
+        let right = if left == Match::Specific { Match::No } else { self.right.recognizes(credential) };
+        match left.max(right) {
+            Match::No => Err(Reason::CredentialUnrecognized),
+            Match::Barred => Err(Reason::CredentialMisplaced),
+            _ if left >= right => Ok(Choice::Left(&self.left.authenticator)),
+            _ => Ok(Choice::Right(&self.right.authenticator)),
+        }
     }
 }
 

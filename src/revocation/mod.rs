@@ -47,7 +47,8 @@ pub struct Mark([u8; 32]);
 
 impl Mark {
     /// One credential, by its own text. Of a JWT the signature does not count: whoever holds a token that was signed with ECDSA can
-    /// give it another valid one.
+    /// give it another valid one. Of an API key within HTTP Basic credentials the key is the text:
+    /// [`Authenticator::token_mark`](crate::Authenticator::token_mark).
     #[must_use]
     pub fn token(token: &str) -> Self {
         let signed =

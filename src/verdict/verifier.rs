@@ -15,7 +15,7 @@ use crate::error::Reason;
 use crate::principal::freshness::Demand;
 use crate::principal::origin::{Judged, Landing, Origin, Outcome};
 use crate::principal::record::Facts;
-use crate::revocation::{Mark, Revocations};
+use crate::revocation::Revocations;
 use crate::scope::{Rule, SharedRule};
 
 /// What judges the credentials of a layer. Clones share what they know.
@@ -41,7 +41,8 @@ impl<A: Authenticator> Verifier<A> {
         };
         // Made where it is needed: what is refused at once, and not remembered, has none.
         let make_case = || {
-            let revocable = self.revocations.clone().map(|list| (list, Mark::token(credential.expose())));
+            let mark = || self.authenticator.token_mark(&credential);
+            let revocable = self.revocations.clone().map(|list| (list, mark()));
             Case { digest, demand, revocable }
         };
         if let Some(call) = digest.and_then(|digest| memory.calls.join(digest, || Timing::of(demand))) {

@@ -57,11 +57,20 @@ fn is_basic(credential: &Credential<'_>) -> bool {
 
 /// What should be a key. `None`: Basic credentials that are not well-formed or somebody's name and password.
 pub(super) fn key_of<'a>(credential: &Credential<'a>) -> Option<Text<'a>> {
+    read(credential, &STANDARD)
+}
+
+/// The text by which a credential is revoked: the key in it, also where the base64 around that is not accepted.
+pub(super) fn canonical<'a>(credential: &Credential<'a>) -> Text<'a> {
+    read(credential, &LENIENT).unwrap_or_else(|| Text::Plain(credential.expose()))
+}
+
+fn read<'a>(credential: &Credential<'a>, engine: &GeneralPurpose) -> Option<Text<'a>> {
     let text = credential.expose();
     if !is_basic(credential) {
         return Some(Text::Plain(text));
     }
-    let decoded = decoded(text, &STANDARD)?;
+    let decoded = decoded(text, engine)?;
     // RFC 7617 §2: `apikey:KEY`, or `KEY:` with an empty password.
     let key = match decoded.split_once(':')? {
         (USER, key) if !key.is_empty() => key,
@@ -80,7 +89,7 @@ pub(super) fn has(credential: &Credential<'_>, test: impl Fn(&str) -> bool) -> b
     decoded(text, &LENIENT).is_some_and(|decoded| decoded.split(':').any(test))
 }
 
-/// For the question alone whether there is a key in it.
+/// For what decides nothing about acceptance: whether there is a key in it, and which.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -92,7 +101,10 @@ fn decoded(text: &str, engine: &GeneralPurpose) -> Option<Zeroizing<String>> {
     if text.len() > MAX_BASIC_LEN {
         return None;
     }
-    String::from_utf8(engine.decode(text).ok()?).ok().map(Zeroizing::new)
+    // What is no text may hold a key all the same, so it is wiped too.
+    let mut bytes = Zeroizing::new(engine.decode(text).ok()?);
+    std::str::from_utf8(&bytes).ok()?;
+    String::from_utf8(std::mem::take(&mut *bytes)).ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]

@@ -27,11 +27,12 @@ use crate::error::{AuthError, Reason};
 use crate::principal::Principal;
 use crate::principal::validity::Grace;
 use crate::response::challenge::Challenge;
+use crate::revocation::Mark;
 use crate::upstream::bulkhead::Bulkhead;
 use crate::upstream::detached::GRACE;
 use crate::upstream::store_fault::StoreFault;
 use crate::verdict::Verdict;
-use credential_text::{has, key_of, scheme};
+use credential_text::{canonical, has, key_of, scheme};
 
 /// Judges the API keys of an application: their form here, at once, and what they are good for by its [`ApiKeys`].
 ///
@@ -47,7 +48,8 @@ use credential_text::{has, key_of, scheme};
 /// wrong there is a 503 for the caller and an error in the log for you; keys whose verdict is known keep working.
 ///
 /// The principal has the method `api-key`, no issuer, the key's owner as subject, and [`ApiKeyClaims`] as claims. `jti` in them is
-/// the key's id, so [`Mark::jti`](crate::Mark::jti)`("api-key", id)` revokes it in a list.
+/// the key's id, so [`Mark::jti`](crate::Mark::jti)`("api-key", id)` revokes it in a list. So does
+/// [`Mark::token`](crate::Mark::token) of the key, wherever the key stands in a request.
 ///
 /// Not checked: who sends it, and from where. A key is a bearer's: TLS is yours.
 ///
@@ -144,6 +146,11 @@ impl Authenticator for ApiKeyAuthenticator {
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {
         self.inner.keys.own_clock()
+    }
+
+    /// The mark of the key, wherever it stands.
+    fn token_mark(&self, credential: &Credential<'_>) -> Mark {
+        Mark::token(&canonical(credential))
     }
 }
 

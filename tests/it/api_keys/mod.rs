@@ -7,6 +7,7 @@ mod holes;
 mod life;
 mod lists;
 mod lookups;
+mod marks;
 mod outage;
 mod peppers;
 mod places;
