@@ -75,13 +75,19 @@ impl StoreError {
         Self { error: error.into().into(), of_one_row: false }
     }
 
-    /// What the store holds of one key or client cannot be read. Unlike other failures it says nothing about the next question, so
-    /// that nobody can have the store taken for broken by asking for that one.
+    /// What the store holds of one key or client cannot be read, or the store refuses the value that it is asked about. Unlike
+    /// other failures it says nothing about the next question, so that nobody can have the store taken for broken by asking for
+    /// that one.
     ///
     /// # Security
     /// As [`new`](Self::new).
     pub fn unreadable(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { of_one_row: true, ..Self::new(error) }
+    }
+
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn is<E: Error + 'static>(&self) -> bool {
+        self.error.is::<E>()
     }
 
     #[cfg(any(feature = "jwt", feature = "api-keys"))]

@@ -8,6 +8,7 @@ use sqlx::{Connection as _, QueryBuilder};
 use super::SqlStore;
 use super::api_key_rows::{KeyRow, RecordRow, cannot_be_kept, millis, nearest_millis, record_columns};
 use super::database::{CHANGE, Database, LOOK_UP, on, within};
+use super::error::or_absent;
 use crate::api_key::record::{ApiKeyRecord, KeyDigest, StoredApiKey};
 use crate::api_key::store::{ApiKeyChange, ApiKeyQuery, ApiKeyStore, ApiKeyUse};
 use crate::store::{StoreError, StoreFuture};
@@ -143,8 +144,8 @@ impl Database {
         if cannot_be_kept(id) {
             return Ok(None);
         }
-        let row: Option<KeyRow> =
-            on!(self, pool => sqlx::query_as(FIND).bind(id).fetch_optional(pool).await?);
+        let row = on!(self, pool => sqlx::query_as(FIND).bind(id).fetch_optional(pool).await);
+        let row: Option<KeyRow> = or_absent(row, &[id], None)?;
         row.map(StoredApiKey::try_from).transpose()
     }
 
@@ -163,13 +164,15 @@ impl Database {
             return Ok(Vec::new());
         }
         let limit = i64::from(query.limit.get());
-        let rows: Vec<RecordRow> = on!(self, pool => match &query.owner {
+        let rows = on!(self, pool => match &query.owner {
             Some(owner) => {
                 sqlx::query_as(LIST_OF_OWNER).bind(created_at).bind(id).bind(limit).bind(owner).fetch_all(pool)
             }
             None => sqlx::query_as(LIST).bind(created_at).bind(id).bind(limit).fetch_all(pool),
         }
-        .await?);
+        .await);
+        let owner = query.owner.as_deref().unwrap_or_default();
+        let rows: Vec<RecordRow> = or_absent(rows, &[owner, id], Vec::new())?;
         rows.into_iter().map(ApiKeyRecord::try_from).collect()
     }
 
@@ -185,8 +188,8 @@ impl Database {
         }
         let _turn = self.turn().await;
         // All rows and not the first: SQLite commits behind the last one, and tells there if that fails.
-        let rows: Vec<RecordRow> =
-            on!(self, pool => sqlx::query_as(statement).bind(id).bind(time).fetch_all(pool).await?);
+        let rows = on!(self, pool => sqlx::query_as(statement).bind(id).bind(time).fetch_all(pool).await);
+        let rows: Vec<RecordRow> = or_absent(rows, &[id], Vec::new())?;
         rows.into_iter().next().map(ApiKeyRecord::try_from).transpose()
     }
 
@@ -200,8 +203,9 @@ impl Database {
             let mut held = self.hold(pool).await?;
             let mut work = held.begin_with(self.begin()).await?;
             let retire = sqlx::query(RETIRE).bind(id).bind(&row.record.id).bind(ends);
-            let replaced =
-                retire.execute(&mut *work).await?.rows_affected() == 1 && insert!(row, &mut *work);
+            let retired = retire.execute(&mut *work).await.map(|done| done.rows_affected() == 1);
+            let retired = or_absent(retired, &[id], false)?;
+            let replaced = retired && insert!(row, &mut *work);
             if replaced { work.commit().await? } else { work.rollback().await? }
             held.release();
             Ok(replaced)

@@ -154,13 +154,3 @@ pub(super) async fn within<T>(
 ) -> Result<T, StoreError> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::new("the database did not answer in time")))
 }
-
-/// The text alone: what else an error of a database holds may show the row that it was about.
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut => Self::new("no connection to the database within the time for it"),
-            error => Self::new(error.to_string()),
-        }
-    }
-}

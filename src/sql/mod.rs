@@ -5,6 +5,7 @@ pub(crate) mod api_keys;
 #[cfg(feature = "jwt")]
 pub(crate) mod client_secrets;
 pub(crate) mod database;
+pub(crate) mod error;
 pub(crate) mod migrations;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -54,7 +55,9 @@ impl SqlStore {
     ///
     /// - `sqlite://FILE` (`sqlite:///FILE` from the root) makes the file where there is none, for its user alone (mode 0600), and
     ///   has it write ahead (WAL). Each change is on the disk before it is told. `sqlite::memory:` ends with the store.
-    /// - `postgres://USER:PASSWORD@HOST/DATABASE` or `postgresql://…`, with `sslmode` and what else `sqlx` knows.
+    /// - `postgres://USER:PASSWORD@HOST/DATABASE` or `postgresql://…`, with `sslmode` and what else `sqlx` knows. Its encoding
+    ///   should be `UTF8`. In another encoding a name that it has no characters for is that of nobody, and a text that it has none
+    ///   for cannot be kept: the hints of API keys hold `…`, which `LATIN1` lacks.
     ///
     /// # Errors
     /// If the database cannot be opened, is not the one that is meant, or if the feature for it is off. No part of the URL is in

@@ -21,12 +21,18 @@ pub struct Postgres {
 impl Postgres {
     /// `None` if it is not installed, said loudly; `scripts/test` installs it.
     pub fn launch() -> Option<Self> {
+        Self::launch_with(&[])
+    }
+
+    /// With arguments of `tests/postgres/server`, which says what they are.
+    pub fn launch_with(arguments: &[&str]) -> Option<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres");
         if std::env::var_os("PORTCULLIS_SKIP_POSTGRES").is_some() || !is_installed(&folder) {
             eprintln!("SKIPPED: PostgreSQL is not installed; scripts/test installs it");
             return None;
         }
         let mut child = Command::new(folder.join("server"))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -10,6 +10,7 @@ use crate::authenticator::signed_request::secret::ClientSecret;
 use crate::authenticator::signed_request::token::MAX_SECRETS;
 use crate::sql::api_key_rows::cannot_be_kept;
 use crate::sql::database::{Database, on};
+use crate::sql::error::or_absent;
 use crate::store::StoreError;
 
 /// Clients on a page of a list, and secrets that are sealed anew before the next ones are looked for.
@@ -73,7 +74,8 @@ impl Database {
         if cannot_be_kept(client) {
             return Ok(None);
         }
-        Found::of(on!(self, pool => sqlx::query_as(FIND).bind(client).fetch_all(pool).await?))
+        let rows = on!(self, pool => sqlx::query_as(FIND).bind(client).fetch_all(pool).await);
+        Found::of(or_absent(rows, &[client], Vec::new())?)
     }
 
     pub(super) async fn put_client(
@@ -106,7 +108,12 @@ impl Database {
             let mut held = self.hold(pool).await?;
             let mut work = held.begin_with(self.begin()).await?;
             if self.locks_rows() {
-                sqlx::query(LOCK).bind(place.client).execute(&mut *work).await?;
+                let locked = sqlx::query(LOCK).bind(place.client).execute(&mut *work).await.map(|_| true);
+                if !or_absent(locked, &[place.client], false)? {
+                    work.rollback().await?;
+                    held.release();
+                    return Ok(Addition::NoClient);
+                }
             }
             let rows = sqlx::query_as(FIND).bind(place.client).fetch_all(&mut *work).await?;
             let addition = judge(keys, place.client, Found::of(rows)?, secret)?;
@@ -130,7 +137,8 @@ impl Database {
         let _turn = self.turn().await;
         on!(self, pool => {
             let remove = sqlx::query(REMOVE_SECRET).bind(place.client).bind(place.id);
-            Ok(remove.execute(pool).await?.rows_affected() == 1)
+            let removed = remove.execute(pool).await.map(|done| done.rows_affected() == 1);
+            or_absent(removed, &[place.client, place.id], false)
         })
     }
 
@@ -144,7 +152,12 @@ impl Database {
             let mut held = self.hold(pool).await?;
             let mut work = held.begin_with(self.begin()).await?;
             if self.locks_rows() {
-                sqlx::query(LOCK).bind(client).execute(&mut *work).await?;
+                let locked = sqlx::query(LOCK).bind(client).execute(&mut *work).await.map(|_| true);
+                if !or_absent(locked, &[client], false)? {
+                    work.rollback().await?;
+                    held.release();
+                    return Ok(false);
+                }
             }
             sqlx::query(REMOVE_SECRETS).bind(client).execute(&mut *work).await?;
             let removed = sqlx::query(REMOVE).bind(client).execute(&mut *work).await?.rows_affected() == 1;
@@ -161,8 +174,8 @@ impl Database {
         if cannot_be_kept(client) {
             return Ok(None);
         }
-        let rows: Vec<RecordRow> =
-            on!(self, pool => sqlx::query_as(RECORD).bind(client).fetch_all(pool).await?);
+        let rows = on!(self, pool => sqlx::query_as(RECORD).bind(client).fetch_all(pool).await);
+        let rows: Vec<RecordRow> = or_absent(rows, &[client], Vec::new())?;
         Ok(records(rows)?.into_iter().next())
     }
 

@@ -1,5 +1,6 @@
 //! Secrets of clients in SQL databases.
 
+mod encodings;
 mod lookups;
 mod managing;
 mod postgres;

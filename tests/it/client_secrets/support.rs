@@ -86,6 +86,16 @@ pub async fn response(clients: &SqlClientSecrets, client: &str, secret: &str) ->
     send(&layer, bearer(&token(client, secret))).await
 }
 
+/// Status and reason of the answer of one layer, whose circuit breaker knows the requests before this one.
+pub async fn answer_of(
+    layer: &AuthLayer<SignedRequestAuthenticator>,
+    client: &str,
+    secret: &str,
+) -> (StatusCode, Option<&'static str>) {
+    let (status, reason) = outcome(&send(layer, bearer(&token(client, secret))).await);
+    (status, reason.map(portcullis::Reason::code))
+}
+
 /// Status and reason of that.
 pub async fn answer(
     clients: &SqlClientSecrets,
