@@ -6,13 +6,15 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Pool;
 use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, Pool};
 #[cfg(feature = "sqlite")]
 use tokio::sync::Mutex;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
+#[cfg(feature = "sqlite")]
+use super::sqlite_file::SqliteFile;
 use crate::store::StoreError;
 
 /// For how long a connection is waited for, in pools of our own: what is longer is an outage.
@@ -32,7 +34,7 @@ pub(super) const CHANGE: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub(super) enum Database {
     #[cfg(feature = "sqlite")]
-    Sqlite { pool: sqlx::SqlitePool, turn: Arc<Mutex<()>> },
+    Sqlite { pool: sqlx::SqlitePool, turn: Arc<Mutex<()>>, file: Arc<SqliteFile> },
     #[cfg(feature = "postgres")]
     Postgres(sqlx::PgPool),
 }
@@ -59,7 +61,7 @@ impl Database {
 
     #[cfg(feature = "sqlite")]
     pub(super) fn sqlite(pool: sqlx::SqlitePool) -> Self {
-        Self::Sqlite { pool, turn: Arc::default() }
+        Self::Sqlite { pool, turn: Arc::default(), file: Arc::default() }
     }
 
     /// How a transaction begins that will write. SQLite's takes the lock at once: two that have read could not both go on.
@@ -83,9 +85,26 @@ impl Database {
         }
     }
 
-    /// A connection for a transaction.
+    /// A connection for a transaction, on which there is none.
     pub(super) async fn hold<D: sqlx::Database>(&self, pool: &Pool<D>) -> Result<Held<D>, sqlx::Error> {
-        Ok(Held { connection: pool.acquire().await?, is_given_up: self.locks_rows() })
+        let is_given_up = self.outlives_connections().await?;
+        loop {
+            let held = Held { connection: pool.acquire().await?, is_given_up };
+            // Whoever else uses the pool may have left one there.
+            if !is_given_up || !held.is_in_transaction() {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// Whether what is in the database stays when its last connection is closed.
+    async fn outlives_connections(&self) -> Result<bool, sqlx::Error> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { pool, file, .. } => file.is_on_disk(pool).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(true),
+        }
     }
 
     /// The turn of who wants to write, until it is dropped. SQLite lets one write at a time and has the others look again at
@@ -111,8 +130,10 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A connection that is closed unless it is released: where nobody waits any more while a transaction begins, sqlx 0.9.0 would give
-/// it back to the pool without ending that, and what others did in it later would be seen by nobody, and lost.
+/// A connection that is closed unless it is released, but that of a database in memory. Where nobody waits any more while a
+/// transaction begins, sqlx 0.9.0 would give it back to the pool without ending that, and what others did in it later would be
+/// seen by nobody, and lost. Where SQLite ends a transaction by itself, since the disk is full or fails or memory runs out, sqlx
+/// counts it on, and no other can begin.
 pub(super) struct Held<D: sqlx::Database> {
     connection: PoolConnection<D>,
     is_given_up: bool,

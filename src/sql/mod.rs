@@ -11,6 +11,8 @@ pub(crate) mod migrations;
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite_file;
 
 use std::fmt;
 

@@ -20,6 +20,8 @@ use crate::support::{bearer, outcome, send};
 
 const SECRET: &str = "3d844edf-8d35-48ac-975b-e847b4f122b0";
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 const ACCEPTED: (StatusCode, Option<Reason>) = (StatusCode::OK, None);
 
 const NOEVICTION: [&str; 4] = ["--maxmemory", "20mb", "--maxmemory-policy", "noeviction"];
@@ -155,6 +157,39 @@ async fn a_server_that_hangs_or_is_away_is_an_error_soon_and_back_soon() {
     let start = Instant::now();
     while spend(&store, 5, SECOND).await.is_err() {
         assert!(start.elapsed() < PATIENCE);
+    }
+}
+
+/// While many commands are on their way by the one connection: no later command gets the answer to an earlier one.
+#[tokio::test]
+async fn server_that_is_killed_in_a_pipeline_confuses_no_answers() {
+    let Some(mut server) = Server::start() else { return };
+    let store = store(&server);
+    for round in 0..3_u8 {
+        let mark = |number: u8| round * 80 + number;
+        assert_eq!(spend(&store, mark(0), HOUR).await.unwrap(), Spend::Spent);
+        server.pause();
+        let asking: Vec<_> = (1..40)
+            .map(|number| {
+                let (store, number) = (store.clone(), mark(number));
+                tokio::spawn(async move { spend(&store, number, HOUR).await })
+            })
+            .collect();
+        tokio::time::sleep(SECOND / 20).await;
+        server.stop();
+        for one in asking {
+            assert!(one.await.unwrap().is_err(), "nobody has answered");
+        }
+        server.start_again();
+        let start = Instant::now();
+        while spend(&store, mark(40), HOUR).await.is_err() {
+            assert!(start.elapsed() < PATIENCE);
+            tokio::time::sleep(SECOND / 20).await;
+        }
+        for number in 41..80 {
+            let said = [spend(&store, mark(number), HOUR).await, spend(&store, mark(number), HOUR).await];
+            assert_eq!(said.map(Result::unwrap), [Spend::Spent, Spend::AlreadySpent], "{number}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod beside;
 mod cancelled;
+mod full_disk;
 mod migrations;
 mod postgres;
 mod rows;
