@@ -7,7 +7,7 @@ use sqlx::{Connection as _, QueryBuilder};
 
 use super::SqlStore;
 use super::api_key_rows::{KeyRow, RecordRow, cannot_be_kept, millis, nearest_millis, record_columns};
-use super::database::{CHANGE, Database, LOOK_UP, on, within};
+use super::database::{CHANGE, Database, LOOK_UP, on};
 use super::error::or_absent;
 use crate::api_key::record::{ApiKeyRecord, KeyDigest, StoredApiKey};
 use crate::api_key::store::{ApiKeyChange, ApiKeyQuery, ApiKeyStore, ApiKeyUse};
@@ -84,7 +84,7 @@ const NOTE_USES_END: &str = ") AS used WHERE id = used.column1 \
 
 impl ApiKeyStore for SqlStore {
     fn find<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<StoredApiKey>> {
-        Box::pin(within(LOOK_UP, self.database.find(id)))
+        Box::pin(self.database.within(LOOK_UP, self.database.find(id)))
     }
 
     fn at_once(&self) -> usize {
@@ -92,23 +92,23 @@ impl ApiKeyStore for SqlStore {
     }
 
     fn insert<'a>(&'a self, key: &'a StoredApiKey) -> StoreFuture<'a, bool> {
-        Box::pin(within(CHANGE, self.database.insert(key)))
+        Box::pin(self.database.within(CHANGE, self.database.insert(key)))
     }
 
     fn list<'a>(&'a self, query: &'a ApiKeyQuery) -> StoreFuture<'a, Vec<ApiKeyRecord>> {
-        Box::pin(within(CHANGE, self.database.list(query)))
+        Box::pin(self.database.within(CHANGE, self.database.list(query)))
     }
 
     fn change<'a>(&'a self, id: &'a str, change: ApiKeyChange) -> StoreFuture<'a, Option<ApiKeyRecord>> {
-        Box::pin(within(CHANGE, self.database.change(id, change)))
+        Box::pin(self.database.within(CHANGE, self.database.change(id, change)))
     }
 
     fn replace<'a>(&'a self, id: &'a str, by: &'a StoredApiKey, ends: SystemTime) -> StoreFuture<'a, bool> {
-        Box::pin(within(CHANGE, self.database.replace(id, by, ends)))
+        Box::pin(self.database.within(CHANGE, self.database.replace(id, by, ends)))
     }
 
     fn record_uses<'a>(&'a self, uses: &'a [ApiKeyUse]) -> StoreFuture<'a, ()> {
-        Box::pin(within(CHANGE, self.database.record_uses(uses)))
+        Box::pin(self.database.within(CHANGE, self.database.record_uses(uses)))
     }
 }
 

@@ -85,6 +85,33 @@ impl Database {
         }
     }
 
+    /// What comes of some work in the database, if it does so in time and the database is still the one that was opened.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let work = async {
+            self.check_file().await?;
+            let result = work.await;
+            // What was changed in a file that nobody else sees any more did not happen.
+            self.check_file().await?;
+            result
+        };
+        let late = |_| Err(StoreError::new("the database did not answer in time"));
+        timeout(limit, work).await.unwrap_or_else(late)
+    }
+
+    /// Fails where SQLite's file was replaced since it was opened.
+    pub(super) async fn check_file(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite { pool, file, .. } => file.check(pool).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// A connection for a transaction, on which there is none.
     pub(super) async fn hold<D: sqlx::Database>(&self, pool: &Pool<D>) -> Result<Held<D>, sqlx::Error> {
         let is_given_up = self.outlives_connections().await?;
@@ -166,12 +193,4 @@ impl<D: sqlx::Database> Drop for Held<D> {
             self.connection.close_on_drop();
         }
     }
-}
-
-/// What comes of some work, if it does so in time.
-pub(super) async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::new("the database did not answer in time")))
 }

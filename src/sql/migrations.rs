@@ -29,6 +29,7 @@ const TURN: i64 = 0x706f_7274_6375_6c6c;
 /// In one transaction: what was begun by a process that is killed never was. It also ends the turn, where a lock of the
 /// connection would go back to the pool with it.
 pub(super) async fn run(database: &Database) -> Result<(), StoreError> {
+    database.check_file().await?;
     let migrations = migrations(database);
     if is_done(database, &migrations).await {
         return Ok(());

@@ -45,6 +45,11 @@ use database::Database;
 ///
 /// An answer that does not come in time is a [`StoreError`]: a look-up waits three seconds at most, a change eight.
 ///
+/// SQLite's file must stay in its place while a process has it open. Where another file takes its place, every call is a
+/// [`StoreError`] until the process restarts, so that no key is accepted that was revoked in the new file; where the file is gone,
+/// until it is back. Each call compares device and inode. Nothing of that is checked on other systems than Unix, and there is no
+/// file to check of a database in memory. That ends with its last connection: where it is full (`max_page_count`), keys can no longer be rotated in it.
+///
 /// # Security
 /// Whoever can write to these tables can make keys. What is in them opens nothing: keys are digested, secrets of clients sealed.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use queries::Addition;
 
 use super::SqlStore;
 use super::api_key_rows::millis;
-use super::database::{CHANGE, Database, LOOK_UP, within};
+use super::database::{CHANGE, Database, LOOK_UP};
 use crate::api_key::base62;
 use crate::authenticator::signed_request::claims::MAX_NAME_LEN;
 use crate::authenticator::signed_request::client_store::ClientSecrets;
@@ -105,7 +105,7 @@ impl SqlClientSecrets {
             check("plan", plan, MAX_PLAN_LEN, "has 1 to 255 bytes and no control characters")?;
         }
         let now = millis(SystemClock.now())?;
-        Ok(within(CHANGE, self.database.put_client(client, scopes.as_str(), plan, now)).await?)
+        Ok(self.database.within(CHANGE, self.database.put_client(client, scopes.as_str(), plan, now)).await?)
     }
 
     /// Makes a new secret for a client, good beside those that it has: 36 letters and digits, out of 214 random bits.
@@ -128,7 +128,7 @@ impl SqlClientSecrets {
         let id = random(ID_LEN)?.to_string();
         let now = millis(SystemClock.now())?;
         let place = Place { client, id: &id };
-        match within(CHANGE, self.database.add_secret(&self.keys, place, secret, now)).await? {
+        match self.database.within(CHANGE, self.database.add_secret(&self.keys, place, secret, now)).await? {
             Addition::Added => Ok(id),
             Addition::Known(id) => Ok(id),
             Addition::Full => Err(ClientSecretsError::Full),
@@ -141,7 +141,7 @@ impl SqlClientSecrets {
     /// # Errors
     /// If there is no such client, it has no secret of this id, or the store fails: then ask again.
     pub async fn remove_secret(&self, client: &str, id: &str) -> Result<(), ClientSecretsError> {
-        there(within(CHANGE, self.database.remove_secret(Place { client, id })).await?)
+        there(self.database.within(CHANGE, self.database.remove_secret(Place { client, id })).await?)
     }
 
     /// Takes a client away, with all its secrets.
@@ -149,7 +149,7 @@ impl SqlClientSecrets {
     /// # Errors
     /// If there is no such client, or the store fails: then ask again.
     pub async fn remove(&self, client: &str) -> Result<(), ClientSecretsError> {
-        there(within(CHANGE, self.database.remove_client(client)).await?)
+        there(self.database.within(CHANGE, self.database.remove_client(client)).await?)
     }
 
     /// What is known of a client.
@@ -157,7 +157,7 @@ impl SqlClientSecrets {
     /// # Errors
     /// If there is no such client, or the store fails.
     pub async fn record(&self, client: &str) -> Result<SigningClientRecord, ClientSecretsError> {
-        let record = within(CHANGE, self.database.client_record(client)).await?;
+        let record = self.database.within(CHANGE, self.database.client_record(client)).await?;
         record.ok_or(ClientSecretsError::NotFound)
     }
 
@@ -167,7 +167,7 @@ impl SqlClientSecrets {
     /// # Errors
     /// If the store fails.
     pub async fn list(&self, after: Option<&str>) -> Result<Vec<SigningClientRecord>, ClientSecretsError> {
-        Ok(within(CHANGE, self.database.clients_behind(after.unwrap_or_default())).await?)
+        Ok(self.database.within(CHANGE, self.database.clients_behind(after.unwrap_or_default())).await?)
     }
 
     /// Seals what older keys have sealed with the first one, and says how many secrets that were. Requests are answered meanwhile,
@@ -180,7 +180,10 @@ impl SqlClientSecrets {
         let (mut client, mut id) = (String::new(), String::new());
         loop {
             let behind = Place { client: &client, id: &id };
-            let rows = within(CHANGE, self.database.sealed_with_others(self.keys.current(), behind)).await?;
+            let rows = self
+                .database
+                .within(CHANGE, self.database.sealed_with_others(self.keys.current(), behind))
+                .await?;
             if rows.is_empty() {
                 return failure.map_or(Ok(count), |error: StoreError| Err(error.into()));
             }
@@ -191,7 +194,8 @@ impl SqlClientSecrets {
                 match self.keys.open(place, &sealed) {
                     Ok(secret) => {
                         let new = self.keys.seal(place, secret.expose())?;
-                        let resealed = within(CHANGE, self.database.reseal(place, &sealed, &new)).await?;
+                        let resealed =
+                            self.database.within(CHANGE, self.database.reseal(place, &sealed, &new)).await?;
                         count = count.saturating_add(resealed.into());
                     }
                     Err(error) => failure = failure.or(Some(error)),
@@ -216,7 +220,7 @@ impl ClientSecrets for SqlClientSecrets {
 
     fn find(&self, client: &str) -> StoreAnswer<Option<Arc<SigningClient>>> {
         let (store, client) = (self.clone(), client.to_owned());
-        StoreAnswer::boxed(async move { within(LOOK_UP, store.look_up(&client)).await })
+        StoreAnswer::boxed(async move { store.database.within(LOOK_UP, store.look_up(&client)).await })
     }
 }
 

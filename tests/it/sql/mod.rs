@@ -5,6 +5,7 @@ mod cancelled;
 mod full_disk;
 mod migrations;
 mod postgres;
+mod replaced;
 mod rows;
 mod sqlite;
 mod urls;
