@@ -40,6 +40,8 @@ fn plausible_json() -> impl Strategy<Value = Value> {
         "EdDSA",
         "Ed25519",
         "none",
+        "Bearer",
+        "access",
         ISSUER,
         AUDIENCE,
         "é",
@@ -95,6 +97,10 @@ const CLAIMS: &[&str] = &[
     "jti",
     "client_id",
     "azp",
+    "cid",
+    "appid",
+    "token_use",
+    "typ",
     "scope",
     "scp",
     "cnf",
@@ -153,6 +159,11 @@ fn is_good(header: &Map<String, Value>, claims: &Map<String, Value>, key: &Signi
         && has_type("scp")
         && claims.get("iss") == Some(&json!(ISSUER))
         && ["client_id", "azp"].iter().all(|name| text(claims, name, &|party| !party.is_empty()))
+        && text(claims, "token_use", &|kind| kind == "access")
+        && claims
+            .get("typ")
+            .and_then(Value::as_str)
+            .is_none_or(|kind| is_type(kind, "at+jwt") || kind == "Bearer" || kind == "access")
         && ["sub", "jti"].iter().all(|name| text(claims, name, &|_| true))
         && ["cnf", "events", "at_hash", "c_hash"].iter().all(|name| !claims.contains_key(*name))
 }
