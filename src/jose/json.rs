@@ -132,7 +132,8 @@ impl<'f> Skip<'f> {
         Ok(Repeat::ByName)
     }
 
-    /// Reads a member of any type, as strictly as [`over`](Self::over), and keeps it if it is a string.
+    /// Reads a member of any type, as strictly as [`over`](Self::over), and keeps it if it is a
+    /// string.
     pub(crate) const fn mixed(self) -> ReadMixed<'f> {
         ReadMixed(self)
     }

@@ -40,12 +40,13 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// A key for data that belongs to this caller: the issuer (or the authenticator, where there is no issuer) and the subject.
+    /// A key for data that belongs to this caller: the issuer (or the authenticator, where there is
+    /// no issuer) and the subject.
     ///
     /// The client is the identity of a credential without subject only where the client acts for
-    /// itself. This is so for API keys, signed requests and the principals of your own authenticators;
-    /// for introspection responses that name a `client_id` and no user; and for other responses and
-    /// JWTs if their builder's `subjectless_is_client` says so.
+    /// itself. This is so for API keys, signed requests and the principals of your own
+    /// authenticators; for introspection responses that name a `client_id` and no user; and for
+    /// other responses and JWTs if their builder's `subjectless_is_client` says so.
     ///
     /// Equal subjects of two issuers differ, and so do a subject and a client of one name. `None` if the credential names
     /// nobody: such callers must not share anything, so there is no key to share.

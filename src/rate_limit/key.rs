@@ -26,8 +26,8 @@ impl RateKey {
 
     /// The address of the connection's other end. IPv6 addresses count by /64, since a single caller has that many.
     ///
-    /// An IPv4 address has one key in all its forms: itself, mapped (`::ffff:0:0/96`), and translated
-    /// by a NAT64 (`64:ff9b::/96`, RFC 6052 §2.1).
+    /// An IPv4 address has one key in all its forms: itself, mapped (`::ffff:0:0/96`), and
+    /// translated by a NAT64 (`64:ff9b::/96`, RFC 6052 §2.1).
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {

@@ -55,14 +55,15 @@ pub struct RateLimitLayer {
 }
 
 impl RateLimitLayer {
-    /// Quotas for each client, together for all of its users and tokens, whether JWTs or opaque tokens
-    /// of one issuer.
+    /// Quotas for each client, together for all of its users and tokens, whether JWTs or opaque
+    /// tokens of one issuer.
     ///
-    /// A credential without client counts by its subject, and one without both counts by the address,
-    /// together with all others from there. For each issuer of such credentials the log has one
-    /// warning: its tokens may name the client in another claim, which `client_claims` on the
-    /// authenticator's builder sets. An anonymous request counts by its address. A request that must count by its address and has none is
-    /// rejected with 500 (`address_missing`); see [`PeerAddr`](crate::PeerAddr).
+    /// A credential without client counts by its subject, and one without both counts by the
+    /// address, together with all others from there. For each issuer of such credentials the log
+    /// has one warning: its tokens may name the client in another claim, which `client_claims` on
+    /// the authenticator's builder sets. An anonymous request counts by its address. A request that
+    /// must count by its address and has none is rejected with 500 (`address_missing`); see
+    /// [`PeerAddr`](crate::PeerAddr).
     #[must_use]
     pub fn per_client(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Client)
@@ -88,12 +89,12 @@ impl RateLimitLayer {
     }
 
     /// Quotas for each address, IPv6 by /64: that of the connection's other end, or the one that
-    /// [trusted proxies](Self::behind) report. Works without an [`AuthLayer`](crate::AuthLayer) above
-    /// too.
+    /// [trusted proxies](Self::behind) report. Works without an [`AuthLayer`](crate::AuthLayer)
+    /// above too.
     ///
-    /// The server must supply the address: insert [`PeerAddr`](crate::PeerAddr), or in axum serve with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`. A request without an address is rejected
-    /// with 500 and the reason `address_missing`.
+    /// The server must supply the address: insert [`PeerAddr`](crate::PeerAddr), or in axum serve
+    /// with `into_make_service_with_connect_info::<SocketAddr>()`. A request without an address is
+    /// rejected with 500 and the reason `address_missing`.
     #[must_use]
     pub fn per_address(quotas: impl Into<Quotas>) -> Self {
         Self::with(quotas.into(), By::Address)

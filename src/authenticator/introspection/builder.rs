@@ -159,12 +159,13 @@ impl IntrospectionAuthenticatorBuilder {
     }
 
     /// Sets whether a response without `sub` has the identity of its client
-    /// ([`Principal::id`](crate::Principal::id)). By default it does if it has `client_id` and none of
-    /// `username`, `sid`, `auth_time`, `acr`, `email` and `preferred_username`: many servers answer so
-    /// for a client that acts for itself. Empty and `null` members count as absent.
+    /// ([`Principal::id`](crate::Principal::id)). By default it does if it has `client_id` and none
+    /// of `username`, `sid`, `auth_time`, `acr`, `email` and `preferred_username`: many servers
+    /// answer so for a client that acts for itself. Empty and `null` members count as absent.
     ///
     /// # Security
-    /// With `true`, all users of a client share their data if the server leaves `sub` out for users.
+    /// With `true`, all users of a client share their data if the server leaves `sub` out for
+    /// users.
     pub fn subjectless_is_client(mut self, is_client: bool) -> Self {
         self.subjectless_is_client = Some(is_client);
         self
@@ -276,8 +277,9 @@ impl IntrospectionAuthenticatorBuilder {
     /// The authenticator. Nothing is asked yet.
     ///
     /// # Errors
-    /// If the issuer, the endpoint or the way to prove who we are cannot be used, an audience is empty, a client claim cannot
-    /// be used, the timeout is zero, the leeway longer than 5 minutes, or there is no HTTP client.
+    /// If the issuer, the endpoint or the way to prove who we are cannot be used, an audience is
+    /// empty, a client claim cannot be used, the timeout is zero, the leeway longer than 5 minutes,
+    /// or there is no HTTP client.
     pub fn build(self) -> Result<IntrospectionAuthenticator, ConfigError> {
         let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.audiences.iter().any(String::is_empty) {

@@ -83,8 +83,8 @@ impl JwtAuthenticatorBuilder {
     ///
     /// # Security
     /// ID tokens have that type too. This authenticator recognizes them by their audience, by
-    /// `at_hash`, `c_hash` and `events`, and by the claims `token_use` and `typ`. Not every provider
-    /// sends one of these claims, so use an audience that is no client's id.
+    /// `at_hash`, `c_hash` and `events`, and by the claims `token_use` and `typ`. Not every
+    /// provider sends one of these claims, so use an audience that is no client's id.
     pub fn accept_typ_jwt(mut self) -> Self {
         self.rules.typ = Typ::AccessTokenOrJwt;
         self
@@ -116,8 +116,8 @@ impl JwtAuthenticatorBuilder {
     }
 
     /// Sets whether a token without `sub` has the identity of its client
-    /// ([`Principal::id`](crate::Principal::id)). Defaults to `false`: RFC 9068 §2.2 requires `sub`, so
-    /// a token without one has no identity. An empty `sub` counts as absent.
+    /// ([`Principal::id`](crate::Principal::id)). Defaults to `false`: RFC 9068 §2.2 requires
+    /// `sub`, so a token without one has no identity. An empty `sub` counts as absent.
     ///
     /// # Security
     /// Set it only if the issuer leaves `sub` out for clients that act for themselves. If it leaves
@@ -150,8 +150,8 @@ impl JwtAuthenticatorBuilder {
     /// whether it is still active. Other routes go on without asking. The same introspection may stand beside this authenticator, for
     /// opaque tokens.
     ///
-    /// The response must be active, and its `iss`, `exp` and token type must fit. The token itself has
-    /// a verified `aud`, so the response needs none. If it names one, this must fit too.
+    /// The response must be active, and its `iss`, `exp` and token type must fit. The token itself
+    /// has a verified `aud`, so the response needs none. If it names one, this must fit too.
     ///
     /// The caller stays who the token says; if the authority names another subject the token is refused. Where the authority
     /// names scopes, these count. That it refuses a token is remembered for as long as the authority's authenticator says
@@ -174,8 +174,8 @@ impl JwtAuthenticatorBuilder {
     /// The authenticator. Nothing is fetched yet.
     ///
     /// # Errors
-    /// If an issuer cannot be used or is listed twice, an audience is empty, a client claim cannot be
-    /// used, or the leeway is longer than 5 minutes.
+    /// If an issuer cannot be used or is listed twice, an audience is empty, a client claim cannot
+    /// be used, or the leeway is longer than 5 minutes.
     pub fn build(self) -> Result<JwtAuthenticator, ConfigError> {
         let wrong = |setting, value, problem| ConfigError::Setting { setting, value, problem };
         if self.rules.audiences.iter().any(String::is_empty) {

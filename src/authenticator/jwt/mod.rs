@@ -29,9 +29,10 @@ use crate::verdict::Verdict;
 /// Judges JWT access tokens (RFC 9068) by their signature and their claims, with the keys of the issuers that it knows.
 ///
 /// Checked: the form of the token, strictly; `typ`; `iss`, `aud` and `exp`, all required; `nbf`, `iat`, a maximum lifetime; the
-/// scopes' grammar; the claims `token_use` (`access` or `access_token`) and `typ` (`Bearer`, `at+jwt`,
-/// `application/at+jwt`, `access` or `access_token`, if it is a string), regardless of case, where
-/// present; the signature, with the algorithm that the issuer's key fixes. A token with `cnf` is bound to a key of its
+/// scopes' grammar; the claims `token_use` (`access` or `access_token`) and `typ` (`Bearer`,
+/// `at+jwt`, `application/at+jwt`, `access` or `access_token`, if it is a string), regardless of
+/// case, where present; the signature, with the algorithm that the issuer's key fixes. A token with
+/// `cnf` is bound to a key of its
 /// sender and refused, since nobody proves that key. Tokens of issuers that are not listed cause no I/O.
 ///
 /// Not checked: whether the issuer called a token back (see [`with_introspection`](JwtAuthenticatorBuilder::with_introspection) and

@@ -224,7 +224,8 @@ async fn list_of_client_claims_is_checked_by_both_builders() {
     }
 }
 
-/// The names of Okta and Entra ID belong to no standard: a claim of another type is an application's.
+/// The names of Okta and Entra ID belong to no standard: a claim of another type is an
+/// application's.
 #[tokio::test]
 async fn claim_that_is_no_name_names_no_client() {
     for value in [json!(42), json!(null), json!(""), json!({"id": "app"}), json!(["app"])] {
