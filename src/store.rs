@@ -75,9 +75,9 @@ impl StoreError {
         Self { error: error.into().into(), of_one_row: false }
     }
 
-    /// What the store holds of one key or client cannot be read, or the store refuses the value that it is asked about. Unlike
-    /// other failures it says nothing about the next question, so that nobody can have the store taken for broken by asking for
-    /// that one.
+    /// What the store holds of one key or client cannot be read, or the store refuses the value
+    /// that it is asked about. Unlike other failures it says nothing about the next question, so
+    /// that nobody can have the store taken for broken by asking for that one.
     ///
     /// # Security
     /// As [`new`](Self::new).

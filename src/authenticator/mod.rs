@@ -55,15 +55,17 @@ pub trait Authenticator: Send + Sync + 'static {
         None
     }
 
-    /// Returns the mark by which a revocation list revokes this credential by its own text: by default that of the
-    /// text as it stands. Called in layers that have a list, before the credential is verified.
+    /// Returns the mark by which a revocation list revokes this credential by its own text: by
+    /// default that of the text as it stands. Called in layers that have a list, before the
+    /// credential is verified.
     ///
-    /// An authenticator that reads one credential in several spellings returns the mark of the credential itself for
-    /// all of them: an API key has one mark in its header and within HTTP Basic credentials.
+    /// An authenticator that reads one credential in several spellings returns the mark of the
+    /// credential itself for all of them: an API key has one mark in its header and within HTTP
+    /// Basic credentials.
     ///
     /// # Security
-    /// [`Mark::token`] hashes the text, so that no copy of it is needed. An authenticator that decodes the text first
-    /// wipes what it decoded.
+    /// [`Mark::token`] hashes the text, so that no copy of it is needed. An authenticator that
+    /// decodes the text first wipes what it decoded.
     fn token_mark(&self, credential: &Credential<'_>) -> Mark {
         Mark::token(credential.expose())
     }

@@ -85,7 +85,8 @@ impl Database {
         }
     }
 
-    /// What comes of some work in the database, if it does so in time and the database is still the one that was opened.
+    /// What comes of some work in the database, if it does so in time and the database is still the
+    /// one that was opened.
     pub(super) async fn within<T>(
         &self,
         limit: Duration,
@@ -117,7 +118,7 @@ impl Database {
         let is_given_up = self.outlives_connections().await?;
         loop {
             let held = Held { connection: pool.acquire().await?, is_given_up };
-            // Whoever else uses the pool may have left one there.
+            // Others who use the pool may have left one there.
             if !is_given_up || !held.is_in_transaction() {
                 return Ok(held);
             }
@@ -157,9 +158,10 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A connection that is closed unless it is released, but that of a database in memory. Where nobody waits any more while a
-/// transaction begins, sqlx 0.9.0 would give it back to the pool without ending that, and what others did in it later would be
-/// seen by nobody, and lost. Where SQLite ends a transaction by itself, since the disk is full or fails or memory runs out, sqlx
+/// A connection that is closed unless it is released, but that of a database in memory. Where
+/// nobody waits any more while a transaction begins, sqlx 0.9.0 would give it back to the pool
+/// without ending that, and what others did in it later would be seen by nobody, and lost. Where
+/// SQLite ends a transaction by itself, since the disk is full or fails or memory runs out, sqlx
 /// counts it on, and no other can begin.
 pub(super) struct Held<D: sqlx::Database> {
     connection: PoolConnection<D>,

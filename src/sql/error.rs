@@ -2,8 +2,8 @@
 
 use crate::store::StoreError;
 
-/// A text that the database has no characters for, or takes for no text. In PostgreSQL that depends on the encoding
-/// with which the database was made.
+/// A text that the database has no characters for, or takes for no text. In PostgreSQL that depends
+/// on the encoding with which the database was made.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NotHeld(String);
@@ -32,8 +32,8 @@ fn is_of_one_value(code: &str) -> bool {
     code.len() == 5 && code.starts_with("22")
 }
 
-/// What comes of looking for these names: `absent` where the database cannot hold one of them, since nothing in it has
-/// that name.
+/// What comes of looking for these names: `absent` where the database cannot hold one of them,
+/// since nothing in it has that name.
 pub(super) fn or_absent<T>(
     result: Result<T, impl Into<StoreError>>,
     names: &[&str],

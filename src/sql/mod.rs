@@ -45,10 +45,12 @@ use database::Database;
 ///
 /// An answer that does not come in time is a [`StoreError`]: a look-up waits three seconds at most, a change eight.
 ///
-/// SQLite's file must stay in its place while a process has it open. Where another file takes its place, every call is a
-/// [`StoreError`] until the process restarts, so that no key is accepted that was revoked in the new file; where the file is gone,
-/// until it is back. Each call compares device and inode. Nothing of that is checked on other systems than Unix, and there is no
-/// file to check of a database in memory. That ends with its last connection: where it is full (`max_page_count`), keys can no longer be rotated in it.
+/// SQLite's file must stay in its place while a process has it open. Where another file takes its
+/// place, every call is a [`StoreError`] until the process restarts, so that no key is accepted
+/// that was revoked in the new file; where the file is gone, until it is back. Each call compares
+/// device and inode. Nothing of that is checked on other systems than Unix, and there is no file to
+/// check of a database in memory. That ends with its last connection: where it is full
+/// (`max_page_count`), keys can no longer be rotated in it.
 ///
 /// # Security
 /// Whoever can write to these tables can make keys. What is in them opens nothing: keys are digested, secrets of clients sealed.
@@ -62,9 +64,10 @@ impl SqlStore {
     ///
     /// - `sqlite://FILE` (`sqlite:///FILE` from the root) makes the file where there is none, for its user alone (mode 0600), and
     ///   has it write ahead (WAL). Each change is on the disk before it is told. `sqlite::memory:` ends with the store.
-    /// - `postgres://USER:PASSWORD@HOST/DATABASE` or `postgresql://…`, with `sslmode` and what else `sqlx` knows. Its encoding
-    ///   should be `UTF8`. In another encoding a name that it has no characters for is that of nobody, and a text that it has none
-    ///   for cannot be kept: the hints of API keys hold `…`, which `LATIN1` lacks.
+    /// - `postgres://USER:PASSWORD@HOST/DATABASE` or `postgresql://…`, with `sslmode` and what else
+    ///   `sqlx` knows. Its encoding should be `UTF8`. In another encoding a name that it has no
+    ///   characters for is that of nobody, and a text that it has none for cannot be kept: the
+    ///   hints of API keys hold `…`, which `LATIN1` lacks.
     ///
     /// # Errors
     /// If the database cannot be opened, is not the one that is meant, or if the feature for it is off. No part of the URL is in

@@ -21,7 +21,8 @@ struct Opened {
     path: PathBuf,
     #[cfg(unix)]
     inode: Inode,
-    /// Another file was seen in its place. From then on a connection of the pool may be to that one.
+    /// Another file was seen in its place. From then on a connection of the pool may be to that
+    /// one.
     #[cfg(unix)]
     is_replaced: AtomicBool,
 }
@@ -37,8 +38,9 @@ impl SqliteFile {
         Ok(self.opened(pool).await?.is_some())
     }
 
-    /// Fails where the file has another one in its place, or none: a process that opens it now sees nothing of what is
-    /// changed in this one, and the other way round. One call of the system, which takes about a microsecond.
+    /// Fails where the file has another one in its place, or none: a process that opens it now sees
+    /// nothing of what is changed in this one, and the other way round. One call of the system,
+    /// which takes about a microsecond.
     pub(super) async fn check(&self, pool: &SqlitePool) -> Result<(), StoreError> {
         match self.opened(pool).await? {
             Some(opened) => opened.check(),

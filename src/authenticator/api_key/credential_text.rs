@@ -60,7 +60,8 @@ pub(super) fn key_of<'a>(credential: &Credential<'a>) -> Option<Text<'a>> {
     read(credential, &STANDARD)
 }
 
-/// The text by which a credential is revoked: the key in it, also where the base64 around that is not accepted.
+/// The text by which a credential is revoked: the key in it, also where the base64 around that is
+/// not accepted.
 pub(super) fn canonical<'a>(credential: &Credential<'a>) -> Text<'a> {
     read(credential, &LENIENT).unwrap_or_else(|| Text::Plain(credential.expose()))
 }

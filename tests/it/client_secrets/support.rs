@@ -86,7 +86,8 @@ pub async fn response(clients: &SqlClientSecrets, client: &str, secret: &str) ->
     send(&layer, bearer(&token(client, secret))).await
 }
 
-/// Status and reason of the answer of one layer, whose circuit breaker knows the requests before this one.
+/// Status and reason of the answer of one layer, whose circuit breaker knows the requests before
+/// this one.
 pub async fn answer_of(
     layer: &AuthLayer<SignedRequestAuthenticator>,
     client: &str,

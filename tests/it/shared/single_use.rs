@@ -160,7 +160,8 @@ async fn a_server_that_hangs_or_is_away_is_an_error_soon_and_back_soon() {
     }
 }
 
-/// While many commands are on their way by the one connection: no later command gets the answer to an earlier one.
+/// While many commands are on their way by the one connection: no later command gets the answer to
+/// an earlier one.
 #[tokio::test]
 async fn server_that_is_killed_in_a_pipeline_confuses_no_answers() {
     let Some(mut server) = Server::start() else { return };
