@@ -213,10 +213,12 @@ impl Judge {
         })
     }
 
+    /// Returns the time of arrival, but the present if the body was read since: a sender decides how long that takes.
     fn now(&self, context: &RequestContext<'_>) -> SystemTime {
+        let arrival = context.time().filter(|_| context.body().is_none());
         match &self.own_clock {
             Some(clock) => clock.now(),
-            None => context.time().map_or_else(|| SystemClock.now(), SystemTime::from),
+            None => arrival.map_or_else(|| SystemClock.now(), SystemTime::from),
         }
     }
 }

@@ -1,11 +1,21 @@
 //! The window around the present, to the millisecond.
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis::{Clock as _, Reason};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+use portcullis::{AuthBody, AuthLayer, Clock as _, MemoryClientSecrets, Reason, SignedRequestAuthenticator};
 use serde_json::json;
+use tokio::time::{Sleep, sleep};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::{ACCEPTED, NOW, Scene, Token, refused};
+use super::{ACCEPTED, NOW, SECRET, Scene, Token, client, refused};
+use crate::support::outcome;
 
 #[tokio::test]
 async fn iat_is_within_thirty_seconds_of_the_present() {
@@ -85,4 +95,49 @@ async fn exp_and_nbf_are_judged_where_they_are() {
     let old = scene.token().claim("exp", NOW + 1_000_000);
     scene.clock.advance(Duration::from_secs(31));
     assert_eq!(scene.ask(&old).await, refused(Reason::TokenStale));
+}
+
+/// A body that is complete after a while.
+struct SlowBody {
+    sleep: Pin<Box<Sleep>>,
+    data: Option<Bytes>,
+}
+
+impl SlowBody {
+    fn new(data: &'static str, after: Duration) -> Self {
+        Self { sleep: Box::pin(sleep(after)), data: Some(Bytes::from_static(data.as_bytes())) }
+    }
+}
+
+impl Body for SlowBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        ready!(self.sleep.as_mut().poll(cx));
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+    }
+}
+
+/// By the system's clocks: a clock of a test's own is read anew in any case.
+#[tokio::test]
+async fn body_that_is_late_makes_its_token_too_old() {
+    let clients = MemoryClientSecrets::from_iter([("app", client([SECRET]))]);
+    let window = Duration::from_secs(3);
+    let signed = SignedRequestAuthenticator::builder(clients).window(window).build().unwrap();
+    let answers = |_: Request<AuthBody<SlowBody>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    };
+    let service = AuthLayer::new(signed).read_body(16).layer(service_fn(answers));
+    let ask = async |wait| {
+        let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let token = Token::new().claim("iat", iat).around("x").build();
+        let request = Request::post("/a").header("authorization", format!("Bearer {token}"));
+        outcome(&service.clone().oneshot(request.body(SlowBody::new("x", wait)).unwrap()).await.unwrap())
+    };
+    let answers = tokio::join!(ask(Duration::ZERO), ask(window + Duration::from_millis(500)));
+    assert_eq!(answers, (ACCEPTED, refused(Reason::TokenStale)));
 }
