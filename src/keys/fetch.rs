@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
-use http::header::CACHE_CONTROL;
+use http::header::{AGE, CACHE_CONTROL};
 use url::Url;
 
 use super::discovery::Discovery;
@@ -89,7 +89,7 @@ impl Source {
     }
 }
 
-/// The freshness that `Cache-Control` gives (RFC 9111 §5.2.2); zero where it forbids storing.
+/// The freshness that `Cache-Control` gives (RFC 9111 §5.2.2), less `Age`; zero where it forbids storing.
 fn max_age(answer: &Response<Bytes>) -> Option<Duration> {
     let mut found = None;
     for line in answer.headers().get_all(CACHE_CONTROL) {
@@ -103,12 +103,30 @@ fn max_age(answer: &Response<Bytes>) -> Option<Duration> {
             }
         }
     }
-    found
+    Some(found?.saturating_sub(age(answer)))
+}
+
+/// Returns for how long a cache in between has held the response (RFC 9111 §5.1); zero if none says so.
+fn age(answer: &Response<Bytes>) -> Duration {
+    let age = answer.headers().get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(age.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_in_a_cache_in_between_counts() {
+        for (age, left) in
+            [("", 300), ("0", 300), ("120", 180), (" 299 ", 1), ("301", 0), ("-1", 300), ("x", 300)]
+        {
+            let response = Response::builder().header(CACHE_CONTROL, "max-age=300").header(AGE, age);
+            let left = Some(Duration::from_secs(left));
+            assert_eq!(max_age(&response.body(Bytes::new()).unwrap()), left, "{age}");
+        }
+        assert_eq!(max_age(&Response::builder().header(AGE, "9").body(Bytes::new()).unwrap()), None);
+    }
 
     #[test]
     fn cache_control_is_read() {
